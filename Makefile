@@ -1,0 +1,52 @@
+# Everything works from a fresh clone on a machine with Python 3.10 or later: each target makes what it needs.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+BIN := $(VENV)/bin
+DATA ?= $(COKE_EDGE_DATA)
+
+.PHONY: demo demo-train demo-model test check lint types bench gpu-check clean
+
+demo: $(VENV)/.runtime  ## keypoints on a photo, with the model in the package
+	$(BIN)/coke-edge demo
+
+demo-train: $(VENV)/.dev  ## generate a data set, train on it, export, evaluate, detect: the whole loop in minutes
+	rm -rf out/demo-train
+	$(BIN)/coke-edge data generate out/demo-train/data --count 300
+	$(BIN)/coke-edge train --data "coco:out/demo-train/data/annotations.json" --recipe tiny --out out/demo-train/run
+	$(BIN)/coke-edge export out/demo-train/run -o out/demo-train/part.coke
+	$(BIN)/coke-edge eval out/demo-train/part.coke --data "coco:out/demo-train/data/annotations.json" --split test
+	$(BIN)/coke-edge detect out/demo-train/part.coke --source out/demo-train/data/images --frames 8 --sink out/demo-train/pictures
+
+demo-model: $(VENV)/.dev  ## train the model that the package ships (LSP in $$COKE_EDGE_DATA; under an hour on two cores)
+	@test -d "$(DATA)/lsp" || { echo "set COKE_EDGE_DATA to the folder that holds lsp/"; exit 2; }
+	$(BIN)/coke-edge train --data "lsp:$(DATA)/lsp" --recipe edge --out out/demo-model
+	$(BIN)/coke-edge export out/demo-model -o coke_edge/assets/person.coke
+	$(BIN)/coke-edge eval coke_edge/assets/person.coke --data "lsp:$(DATA)/lsp" --split test
+
+test: $(VENV)/.dev  ## all tests; those that need real data skip unless COKE_EDGE_DATA or ../shared/data is there
+	$(BIN)/python -m pytest
+
+check: lint types test  ## what has to be green before a change is done
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# mypy sees the package as users import it: one folder of links, since kernels/, train/ … live at the top.
+types: $(VENV)/.dev
+	rm -rf build/types && mkdir -p build/types/coke_edge
+	ln -s $(addprefix $(CURDIR)/,$(wildcard coke_edge/*) kernels export train benchmarks) build/types/coke_edge/
+	MYPYPATH=build/types $(BIN)/mypy
+
+clean:
+	rm -rf build out $(VENV)
+
+$(VENV)/.runtime: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e .
+	touch $@
+
+$(VENV)/.dev: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[dev]"
+	touch $@ $(VENV)/.runtime

@@ -1,0 +1,32 @@
+"""Keypoint detection for cameras at the edge."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from coke_edge.bundle import Bundle as Bundle
+    from coke_edge.detector import Detector as Detector
+    from coke_edge.keypoints import Keypoints as Keypoints
+
+    __version__: str
+
+__all__ = ["Bundle", "Detector", "Keypoints", "__version__"]
+
+# Imported when first asked for, so that `coke-edge --help` and the data tools start without OpenCV.
+_HOME = {"Bundle": "bundle", "Detector": "detector", "Keypoints": "keypoints"}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("coke-edge")
+    if name in _HOME:
+        return getattr(import_module(f"coke_edge.{_HOME[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

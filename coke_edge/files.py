@@ -1,0 +1,45 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from coke_edge.errors import CokeError
+
+
+def beside(target: Path) -> Path:
+    """A fresh hidden name in the folder of `target`, with its suffix, for what is not yet whole.
+
+    Raises OSError if the folder is neither there nor can be made.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return target.with_name(f".{target.stem}.{secrets.token_hex(4)}.part{target.suffix}")
+
+
+@contextlib.contextmanager
+def replacing(target: Path, error_type: type[CokeError] = CokeError) -> Iterator[BinaryIO]:
+    """A file to write beside `target`; it takes the target's name when the block ends without an exception.
+
+    Missing parent folders are made. The bytes are on the disk before the rename, so that a power cut leaves
+    the old file or the new one.
+
+    Raises `error_type`, one sentence, if the folder or the disk refuses.
+    """
+    temporary: Path | None = None
+    try:
+        temporary = beside(target)
+        with temporary.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    except OSError as error:
+        raise error_type(f"cannot write {target}: {error.strerror or error}") from None
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
