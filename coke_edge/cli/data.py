@@ -1,0 +1,141 @@
+"""`coke-edge data`: look through a data set, or make one from nothing."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, get_args
+
+import typer
+
+if TYPE_CHECKING:
+    from coke_edge.train.data.check import DataReport, SplitReport
+
+GROUP = True
+app = typer.Typer(help="Look through a data set, or generate one.", no_args_is_help=True)
+
+
+class SplitChoice(str, Enum):
+    """What `--split` takes."""
+
+    train = "train"
+    val = "val"
+    test = "test"
+    all = "all"
+
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+
+
+@app.command()
+def check(
+    data: Annotated[
+        str, typer.Argument(metavar="SPEC", help="lsp:PATH, pascal3d:PATH?category=…, coco:JSON?…")
+    ],
+    split: Annotated[SplitChoice, typer.Option(help="Which split to look through.")] = SplitChoice.all,
+    out: Annotated[Path | None, typer.Option(help="Write a contact sheet to this image file.")] = None,
+    count: Annotated[int, typer.Option(min=1, help="Objects on the contact sheet.")] = 24,
+    json: JsonOption = False,
+) -> None:
+    """Count what a data set holds, name what is missing or odd, and draw a contact sheet.
+
+    Exit code 1 if a split cannot be loaded or images are missing or unreadable.
+    """
+    import msgspec
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from coke_edge.train.data.check import check_dataset
+    from coke_edge.train.data.sample import Split
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("reading images", total=None)
+        report, datasets = check_dataset(
+            data,
+            [one for one in get_args(Split) if split.value in (one, "all")],
+            lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    if out is not None:
+        from coke_edge.stream.images import write_image
+        from coke_edge.train.data.sheet import contact_sheet
+
+        write_image(out, contact_sheet(datasets, count))
+    if json:
+        typer.echo(msgspec.json.encode(report).decode())
+    else:
+        _print(report)
+    if out is not None:
+        console.print(f"contact sheet: {out}", highlight=False, soft_wrap=True)
+    if not report.usable:
+        raise typer.Exit(1)
+    console.print(f"next: coke-edge train --data '{data}'", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def generate(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to create.")],
+    count: Annotated[int, typer.Option(min=1, help="Number of images.")] = 400,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed draws the same images.")] = 0,
+    json: JsonOption = False,
+) -> None:
+    """Draw a data set: brackets on a workbench with exact keypoints, as images and a COCO JSON."""
+    import msgspec
+    from rich.console import Console
+
+    from coke_edge.train.data.generated import write_generated
+
+    console = Console(stderr=True)
+    with console.status(f"drawing {count} images"):
+        annotations = write_generated(out, count, seed)
+    if json:
+        summary = {"data": f"coco:{annotations}", "images": count, "seed": seed}
+        typer.echo(msgspec.json.encode(summary).decode())
+    else:
+        typer.echo(f"{count} images and {annotations}")
+    console.print(
+        f"next: coke-edge data check 'coco:{annotations}' --out sheet.jpg", highlight=False, soft_wrap=True
+    )
+
+
+def _print(report: DataReport) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console()
+    loaded = [one for one in report.splits if one.error is None]
+    table = Table(caption="visible / hidden / unlabelled")
+    table.add_column("keypoint")
+    for one in loaded:
+        table.add_column(f"{one.split}\n{one.objects} objects\n{one.images} images", justify="right")
+    for k, keypoint in enumerate(loaded[0].keypoints):
+        counts = [one.keypoints[k] for one in loaded]
+        table.add_row(keypoint.name, *(f"{c.visible} / {c.hidden} / {c.unlabelled}" for c in counts))
+    console.print(escape(report.data), highlight=False, soft_wrap=True)
+    console.print(table)
+    for one in report.splits:
+        for line in _lines(one):
+            console.print(escape(line), highlight=False, soft_wrap=True)
+    leaks = _listed("all: held-out images that are training images too", report.in_train_and_held_out)
+    for line in (*leaks, *report.sides):
+        console.print(escape(line), highlight=False, soft_wrap=True)
+
+
+def _lines(one: SplitReport) -> list[str]:
+    """What is wrong with a split, a line for each kind."""
+    if one.error:
+        return [f"{one.split}: {one.error}"]
+    return [
+        *_listed(f"{one.split}: missing images", one.missing),
+        *_listed(f"{one.split}: unreadable images", one.unreadable),
+        *_listed(f"{one.split}: objects with keypoints outside the image", one.points_outside),
+        *_listed(f"{one.split}: objects whose box reaches outside the image", one.boxes_outside),
+        *_listed(f"{one.split}: objects that are there twice", one.duplicates),
+    ]
+
+
+def _listed(title: str, items: list[str], shown: int = 3) -> list[str]:
+    """One line with the number and the first few, or none at all."""
+    rest = ", …" if len(items) > shown else ""
+    return [f"{title}: {len(items)} ({', '.join(items[:shown])}{rest})"] if items else []

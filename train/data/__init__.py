@@ -1,0 +1,54 @@
+"""Data sets: each is named by a specification and turned into samples of one kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+
+from coke_edge.errors import DataError
+from coke_edge.train.data.sample import KeypointDataset, Split
+from coke_edge.train.data.spec import DatasetSpec, parse_spec
+
+Loader = Callable[[DatasetSpec, Split], KeypointDataset]
+
+LOADERS = {
+    "lsp": ("lsp", "load_lsp"),
+    "pascal3d": ("pascal3d", "load_pascal3d"),
+    "coco": ("coco", "load_coco"),
+}
+
+
+def load_dataset(spec: str, split: Split, *, require_images: bool = True) -> KeypointDataset:
+    """The samples of one split of the data set that `spec` names.
+
+    `spec` is one of (parameters are described in the modules of the same names):
+
+        lsp:FOLDER
+        pascal3d:FOLDER?category=car&source=all|pascal|imagenet&truncated=…&occluded=…&difficult=…
+        coco:ANNOTATIONS.json?images=FOLDER&category=person&train=…&val=…&test=…&split=all&seed=0
+
+    Raises DataError if the specification, a file or an annotation cannot be used, if the split is empty or,
+    unless `require_images` is false, if images are missing.
+    """
+    parsed = parse_spec(spec)
+    if parsed.scheme not in LOADERS:
+        known = ", ".join(f"{scheme}:" for scheme in LOADERS)
+        raise DataError(f"'{spec}' names an unknown kind of data set, the known ones are {known}")
+    module, function = LOADERS[parsed.scheme]
+    loader: Loader = getattr(import_module(f"{__name__}.{module}"), function)
+    dataset = loader(parsed, split)
+    if not dataset.samples:
+        raise DataError(f"{spec} has no labelled object in its {split} split")
+    if require_images:
+        _require_images(dataset)
+    return dataset
+
+
+def _require_images(dataset: KeypointDataset) -> None:
+    images = list(dict.fromkeys(sample.image for sample in dataset.samples))
+    missing = [image for image in images if not image.is_file()]
+    if missing:
+        raise DataError(
+            f"{dataset.name}: {len(missing)} of the {len(images)} images of the {dataset.split} split "
+            f"are missing, the first is {missing[0]}"
+        )
