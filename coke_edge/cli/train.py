@@ -1,0 +1,122 @@
+"""`coke-edge train`: annotated photos to a checkpoint."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from coke_edge.errors import CokeError
+from coke_edge.train.recipe import RECIPES, Recipe, make_recipe
+
+app = typer.Typer()
+
+
+def recipe_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command one option per recipe key, so that the keys are written down once, in `Recipe`.
+
+    The command receives those that the user set as `overrides`.
+    """
+    hints = typing.get_type_hints(Recipe, include_extras=True)
+    own = [p for p in inspect.signature(command).parameters.values() if p.name != "overrides"]
+    own_hints = typing.get_type_hints(command, include_extras=True)
+    options = []
+    for field in msgspec.structs.fields(Recipe):
+        kind, *meta = typing.get_args(hints[field.name])
+        help_text = f"{meta[0].description} [recipe edge: {field.default}]"
+        option = typer.Option(help=help_text, rich_help_panel="Recipe keys", show_default=False)
+        annotation = Annotated[plain_type(kind) | None, option]  # type: ignore[valid-type]
+        options.append(
+            inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+        )
+
+    def wrapper(**values: Any) -> None:
+        keys = {o.name for o in options}
+        overrides = {k: v for k, v in values.items() if k in keys and v is not None}
+        command(**{k: v for k, v in values.items() if k not in keys}, overrides=overrides)
+
+    parameters = [p.replace(annotation=own_hints[p.name], kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
+    wrapper.__signature__ = inspect.Signature([*parameters, *options])  # type: ignore[attr-defined]
+    wrapper.__annotations__ = {p.name: p.annotation for p in (*parameters, *options)}
+    wrapper.__doc__ = command.__doc__
+    return wrapper
+
+
+def plain_type(kind: Any) -> type:
+    """The type that the command line parses; a choice is text there, and the recipe checks it."""
+    if typing.get_origin(kind) is typing.Literal:
+        return str
+    if type(None) in typing.get_args(kind):
+        return str
+    return kind  # type: ignore[no-any-return]
+
+
+@app.command("train")
+@recipe_options
+def train(
+    data: Annotated[str, typer.Option(help="data set, e.g. lsp:PATH, coco:FILE.json?images=DIR")] = "",
+    out: Annotated[Path | None, typer.Option(help="run folder; default runs/<n>")] = None,
+    recipe: Annotated[
+        str, typer.Option(help=f"{', '.join(RECIPES)}, or a YAML file with recipe keys")
+    ] = "edge",
+    resume: Annotated[
+        Path | None, typer.Option(help="run folder to continue, exactly where it stopped")
+    ] = None,
+    stop_after: Annotated[
+        int | None, typer.Option(help="stop when so many epochs are done; resume later")
+    ] = None,
+    devices: Annotated[int, typer.Option(help="GPUs or processes of this machine")] = 1,
+    accelerator: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+    json: Annotated[bool, typer.Option("--json", help="print the result as one JSON object")] = False,
+    *,
+    overrides: dict[str, Any],
+) -> None:
+    """Train a model on a data set; Ctrl-C saves and `--resume` continues."""
+    from coke_edge.train.cpu import prepare_cpu
+
+    prepare_cpu()
+    from coke_edge.train.run import continue_run, start_run
+
+    if resume is not None:
+        if data or overrides or out:
+            raise CokeError(
+                "--resume continues a run as it was begun: give no data, out or recipe keys with it"
+            )
+        trainer = continue_run(resume, devices=devices, accelerator=accelerator)
+    else:
+        if not data:
+            raise CokeError("say what to train on with --data, for example --data lsp:PATH")
+        chosen = make_recipe(recipe, **overrides)
+        trainer = start_run(chosen, data, out, devices=devices, accelerator=accelerator)
+    report(trainer, stop_after, json)
+
+
+def report(trainer: Any, stop_after: int | None, as_json: bool) -> None:
+    """Run the training under a progress bar; then say what came of it and what to do next."""
+    from rich.console import Console
+
+    from coke_edge.train.progress import ProgressBar
+
+    console = Console(stderr=True)
+    with ProgressBar(console, trainer.recipe.epochs, trainer.progress) as bar:
+        trainer.watcher = bar
+        progress = trainer.fit(stop_after)
+    folder = trainer.folder
+    if as_json:
+        import dataclasses
+        import json
+
+        typer.echo(json.dumps({"folder": str(folder), **dataclasses.asdict(progress)}))
+    if progress.finished:
+        console.print(
+            f"Best model: {folder / 'best.safetensors'} (PCK {progress.best_pck:.1f} on validation)"
+        )
+        console.print(f"Next: coke-edge export {folder} -o model.coke")
+    else:
+        console.print(f"Stopped after {progress.epoch} epochs, saved in {folder}.")
+        console.print(f"Next: coke-edge train --resume {folder}")

@@ -1,0 +1,65 @@
+"""Recipes: names, files, overrides, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from coke_edge.errors import CokeError
+from coke_edge.train.recipe import RECIPES, Recipe, make_recipe
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_named_recipe_is_valid(name: str) -> None:
+    assert isinstance(make_recipe(name), Recipe)
+
+
+def test_the_paper_recipe_has_nothing_of_ours() -> None:
+    paper = make_recipe("paper")
+    assert (paper.dense, paper.null_class, paper.prototypes, paper.rule) == (
+        0.0,
+        False,
+        "momentum",
+        "similarity",
+    )
+    assert paper.occluders == paper.flip == paper.colour == 0.0
+
+
+def test_a_file_starts_from_a_recipe_and_overrides_win(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("recipe: tiny\nepochs: 3\nlr: 0.01\n")
+    recipe = make_recipe(str(file), lr=0.02)
+    assert (recipe.width, recipe.epochs, recipe.lr) == (RECIPES["tiny"]["width"], 3, 0.02)
+
+
+def test_a_written_recipe_reads_back(tmp_path: Path) -> None:
+    recipe = make_recipe("paper", epochs=7)
+    file = tmp_path / "recipe.yaml"
+    file.write_bytes(msgspec.yaml.encode(recipe))
+    assert make_recipe(str(file)) == recipe
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("epochs: 0\n", "epochs"),
+        ("epoch: 5\n", "epoch"),
+        ("width: 100\n", "width"),
+        ("prototypes: clever\n", "prototypes"),
+        ("recipe: grand\n", "grand"),
+        ("- a list\n", "no YAML file of recipe keys"),
+        ("a: [", "no YAML file of recipe keys"),
+    ],
+)
+def test_wrong_files_are_named(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "wrong.yaml"
+    file.write_text(text)
+    with pytest.raises(CokeError, match=message):
+        make_recipe(str(file))
+
+
+def test_unknown_name_lists_the_known_ones() -> None:
+    with pytest.raises(CokeError, match=r"edge, .*paper"):
+        make_recipe("nonsense")

@@ -1,0 +1,160 @@
+"""Runs: that resuming continues exactly, at an epoch's end and in its middle, and what a run leaves behind."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+
+from coke_edge.errors import BundleError, CokeError
+from coke_edge.train.checkpoint import load_checkpoint, read_checkpoint
+from coke_edge.train.data.sample import KeypointDataset
+from coke_edge.train.model import Losses
+from coke_edge.train.recipe import Recipe, make_recipe
+from coke_edge.train.state import Progress
+from coke_edge.train.trainer import Trainer
+
+
+def small(**keys: object) -> Recipe:
+    base = {
+        "backbone": "test_efficientnet", "pretrained": "none", "width": 64, "height": 64, "channels": 16, "context": 1,
+        "epochs": 4, "batch_size": 4, "workers": 0, "eval_every": 2, "clutter_size": 64, "box_margin": 1.2,
+    }  # fmt: skip
+    return make_recipe("edge", **{**base, **keys})
+
+
+def trainer(dots: KeypointDataset, folder: Path, resume: bool = False, **keys: object) -> Trainer:
+    return Trainer(small(**keys), dots, dots, folder, resume=resume, accelerator="cpu")
+
+
+def tensors(folder: Path) -> dict[str, torch.Tensor]:
+    return read_checkpoint(folder / "last.safetensors")[0]
+
+
+def assert_same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
+    assert a.keys() == b.keys()
+    for name in a:
+        assert torch.equal(a[name], b[name]), name
+
+
+class SignalAt:
+    """Sends this process a signal after a step."""
+
+    def __init__(self, epoch: int, batch: int, number: signal.Signals) -> None:
+        self.at, self.number = (epoch, batch), number
+
+    def step(self, progress: Progress, steps_per_epoch: int, loss: float) -> None:
+        if (progress.epoch, progress.batch) == self.at:
+            os.kill(os.getpid(), self.number)
+
+    def epoch(self, progress: Progress, losses: Losses, pck: float | None) -> None: ...
+
+
+def test_two_epochs_and_two_more_equal_four(dots: KeypointDataset, tmp_path: Path) -> None:
+    trainer(dots, tmp_path / "whole").fit()
+    assert trainer(dots, tmp_path / "halves").fit(stop_after=2).epoch == 2
+    trainer(dots, tmp_path / "halves", resume=True).fit()
+    assert_same(tensors(tmp_path / "whole"), tensors(tmp_path / "halves"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_the_middle_of_an_epoch_loses_nothing(
+    dots: KeypointDataset, tmp_path: Path, number: signal.Signals
+) -> None:
+    trainer(dots, tmp_path / "whole").fit()
+    cut = trainer(dots, tmp_path / "cut")
+    cut.watcher = SignalAt(1, 2, number)
+    progress = cut.fit()
+    assert (progress.epoch, progress.batch, progress.finished) == (1, 2, False)
+    trainer(dots, tmp_path / "cut", resume=True).fit()
+    assert_same(tensors(tmp_path / "whole"), tensors(tmp_path / "cut"))
+
+
+def test_what_a_run_leaves_behind(dots: KeypointDataset, tmp_path: Path) -> None:
+    run = trainer(dots, tmp_path)
+    progress = run.fit()
+    assert progress.finished
+    checkpoint = load_checkpoint(tmp_path)
+    assert checkpoint.spec.keypoints == dots.keypoints
+    assert checkpoint.spec.visibility is not None
+    assert checkpoint.training["data"] == "dots"
+    assert set(checkpoint.training["calibration"]["pck_by_rule"]) == {"similarity", "margin", "log_odds"}
+    assert not checkpoint.model.training
+    rows = list(csv.DictReader((tmp_path / "metrics.csv").open()))
+    assert [int(row["epoch"]) for row in rows] == [0, 1, 2, 3]
+    assert [bool(row["pck"]) for row in rows] == [False, True, False, True]
+    assert sorted(p.name for p in (tmp_path / "pictures").iterdir()) == ["epoch0002.jpg", "epoch0004.jpg"]
+    assert any((tmp_path / "tensorboard").iterdir())
+
+
+def test_it_learns(dots: KeypointDataset, tmp_path: Path) -> None:
+    still = {"rotation": 0.0, "scale": 0.0, "colour": 0.0, "occluders": 0.0}
+    run = trainer(
+        dots,
+        tmp_path,
+        epochs=30,
+        eval_every=30,
+        lr=1e-2,
+        backbone_lr=1e-2,
+        ema=0.0,
+        freeze_to_stride=0,
+        **still,
+    )
+    losses = [float(run.run_epoch().total) for _ in range(30)]  # type: ignore[union-attr]
+    assert losses[-1] < 0.6 * losses[0]
+
+
+def test_patience_stops_early(dots: KeypointDataset, tmp_path: Path) -> None:
+    progress = trainer(dots, tmp_path, epochs=50, eval_every=1, patience=2, lr=1e-9, backbone_lr=1e-9).fit()
+    assert progress.finished
+    assert progress.epoch < 50
+
+
+def test_a_fixed_rule_is_kept(dots: KeypointDataset, tmp_path: Path) -> None:
+    trainer(dots, tmp_path, epochs=1, rule="margin").fit()
+    assert load_checkpoint(tmp_path).spec.head.rule == "margin"
+
+
+def test_resuming_with_another_recipe_names_the_difference(dots: KeypointDataset, tmp_path: Path) -> None:
+    trainer(dots, tmp_path).fit(stop_after=1)
+    with pytest.raises(CokeError, match=r"batch_size 4 → 8"):
+        trainer(dots, tmp_path, resume=True, batch_size=8)
+
+
+def test_resuming_nothing_or_weights_alone(dots: KeypointDataset, tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="no checkpoint"):
+        trainer(dots, tmp_path / "none", resume=True)
+    trainer(dots, tmp_path, epochs=1, eval_every=1).fit()
+    (tmp_path / "best.safetensors").replace(tmp_path / "last.safetensors")
+    with pytest.raises(BundleError, match="weights only"):
+        trainer(dots, tmp_path, resume=True, epochs=1, eval_every=1)
+
+
+def test_a_broken_checkpoint_is_one_sentence(dots: KeypointDataset, tmp_path: Path) -> None:
+    trainer(dots, tmp_path).fit(stop_after=1)
+    last = tmp_path / "last.safetensors"
+    last.write_bytes(last.read_bytes()[:1000])
+    with pytest.raises(BundleError, match="damaged"):
+        load_checkpoint(last)
+
+
+def test_a_diverging_run_stops_and_keeps_its_checkpoint(dots: KeypointDataset, tmp_path: Path) -> None:
+    run = trainer(dots, tmp_path)
+    run.fit(stop_after=1)
+    kept = (tmp_path / "last.safetensors").read_bytes()
+    with torch.no_grad():
+        next(iter(run.state.model.neck.parameters())).fill_(float("nan"))
+    with pytest.raises(CokeError, match="loss became nan"):
+        run.fit()
+    assert (tmp_path / "last.safetensors").read_bytes() == kept
+
+
+def test_no_training_samples(dots: KeypointDataset, tmp_path: Path) -> None:
+    empty = dataclasses.replace(dots, samples=[])
+    with pytest.raises(CokeError, match="no training samples"):
+        Trainer(small(), empty, dots, tmp_path, accelerator="cpu")

@@ -1,0 +1,135 @@
+"""Synthetic occluders: pieces of other photos pasted over an object.
+
+Training pastes them on crops and calibration on whole images, through the same function, so a call costs
+well under a millisecond on a crop.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from coke_edge.train.data.sample import HIDDEN, VISIBLE
+
+Image = NDArray[np.uint8]  # [H, W, 3] BGR
+Mask = NDArray[np.bool_]  # [H, W]
+
+MAX_PIECES = 24
+TOLERANCE = 0.02  # of the box
+
+
+def regular(corners: int) -> NDArray[np.float64]:
+    """A regular polygon [corners, 2] in the unit circle."""
+    angle = 2 * math.pi * np.arange(corners) / corners
+    return np.stack([np.cos(angle), np.sin(angle)], axis=1)
+
+
+SQUARE = np.array([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])
+CIRCLE = regular(24)
+STAR = regular(12)  # its corners are drawn inwards to an irregular outline
+NEXT = np.roll(np.arange(len(STAR)), -1)
+
+
+def paste_occluders(
+    image: Image,
+    box: ArrayLike,
+    rng: np.random.Generator,
+    photos: Sequence[Image],
+    coverage: tuple[float, float],
+) -> tuple[Image, Mask]:
+    """A copy of `image` with occluders over `box` [4] (x0, y0, x1, y1), and the mask of what they cover.
+
+    The covered share of the box (of its part inside the image) is drawn evenly from `coverage` and met within
+    two hundredths. Occluders are ellipses, rectangles and irregular outlines, cut from `photos`, uint8
+    [h, w, 3] of any size, or, if there are none, from smooth coloured noise; they may reach beyond the box.
+    A box outside the image gets none.
+    """
+    height, width = image.shape[:2]
+    x0, y0 = (max(0, math.ceil(v)) for v in np.asarray(box, dtype=np.float64)[:2])
+    x1, y1 = (math.floor(v) + 1 for v in np.asarray(box, dtype=np.float64)[2:])
+    x1, y1 = min(width, x1), min(height, y1)
+    out, cover = image.copy(), np.zeros((height, width), np.uint8)
+    area = max(0, x1 - x0) * max(0, y1 - y0)
+    inside = cover[y0:y1, x0:x1]
+    wanted = rng.uniform(*coverage) * area
+    for _ in range(MAX_PIECES):
+        missing = wanted - (cv2.countNonZero(inside) if area else 0)
+        if missing <= TOLERANCE * area:
+            break
+        # What falls beside the box or on an earlier piece covers less than its area: the next one makes up.
+        piece = missing * (rng.uniform(0.5, 1.0) if missing > 0.1 * area else 1.0)
+        centre = (rng.uniform(x0, x1), rng.uniform(y0, y1))
+        paste(out, cover, outline(centre, piece, rng), photos, rng)
+    return out, cover.astype(bool)
+
+
+def outline(centre: tuple[float, float], area: float, rng: np.random.Generator) -> NDArray[np.int32]:
+    """The polygon [m, 2] of an ellipse, rectangle or irregular blob of about `area` px, turned at random."""
+    kind = rng.integers(3)
+    if kind == 0:
+        shape, unit_area = SQUARE, 4.0
+    elif kind == 1:
+        shape, unit_area = CIRCLE, math.pi
+    else:
+        radius = rng.uniform(0.5, 1.0, (len(STAR), 1))
+        shape = radius * STAR
+        unit_area = 0.5 * math.sin(2 * math.pi / len(STAR)) * float(radius[:, 0] @ radius[NEXT, 0])
+    turn, stretch = rng.uniform(0, 2 * math.pi), math.exp(rng.uniform(-0.4, 0.4))
+    cos, sin = math.cos(turn), math.sin(turn)
+    size = math.sqrt(area / unit_area)
+    a, b = size * stretch, size / stretch
+    turned = shape @ np.array([[a * cos, a * sin], [-b * sin, b * cos]]) + centre
+    return np.asarray(np.rint(turned), dtype=np.int32)
+
+
+def paste(
+    image: Image, cover: Image, polygon: NDArray[np.int32], photos: Sequence[Image], rng: np.random.Generator
+) -> None:
+    """Fill `polygon` in `image` with a piece of a photo, in place, and set `cover` to 1 there."""
+    height, width = cover.shape
+    x0, y0 = np.maximum(polygon.min(axis=0), 0)
+    x1, y1 = np.minimum(polygon.max(axis=0) + 1, [width, height])
+    if x1 <= x0 or y1 <= y0:
+        return
+    stencil = np.zeros((y1 - y0, x1 - x0), np.uint8)
+    cv2.fillPoly(stencil, [polygon - [x0, y0]], 1)
+    patch = texture(photos, stencil.shape, rng)
+    if rng.random() < 0.5:  # a soft edge, lest a sharp one be what gives an occluder away
+        weight = cv2.GaussianBlur(stencil.astype(np.float32), (5, 5), 0) * stencil
+        region = image[y0:y1, x0:x1]
+        region[:] = cv2.blendLinear(patch, region, weight, 1 - weight)
+    else:
+        cv2.copyTo(patch, stencil, image[y0:y1, x0:x1])
+    cover[y0:y1, x0:x1] |= stencil
+
+
+def texture(photos: Sequence[Image], shape: tuple[int, ...], rng: np.random.Generator) -> Image:
+    """uint8 [h, w, 3] of `shape`: a random window of a random photo, or smooth noise if there is no photo."""
+    height, width = shape
+    if len(photos) == 0:
+        noise = rng.integers(0, 256, (*rng.integers(2, 9, 2), 3), dtype=np.uint8)
+        return np.asarray(cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC), dtype=np.uint8)
+    photo = photos[int(rng.integers(len(photos)))]
+    rows, columns = photo.shape[:2]
+    # The window may be up to half or twice the patch: textures at several scales.
+    zoom = min(math.exp(rng.uniform(-0.7, 0.7)), rows / height, columns / width)
+    h, w = max(1, int(zoom * height)), max(1, int(zoom * width))
+    top, left = rng.integers(rows - h + 1), rng.integers(columns - w + 1)
+    window = photo[top : top + h, left : left + w]
+    if rng.random() < 0.5:
+        window = window[:, ::-1]
+    return np.asarray(cv2.resize(window, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
+
+
+def hide_covered(points: ArrayLike, visibility: NDArray[np.uint8], mask: Mask) -> NDArray[np.uint8]:
+    """Visibility flags [K] where a visible keypoint, points [K, 2], whose pixel is in `mask` is HIDDEN."""
+    height, width = mask.shape
+    column, row = np.rint(np.nan_to_num(np.asarray(points, dtype=np.float64), nan=-1.0)).astype(int).T
+    inside = (column >= 0) & (row >= 0) & (column < width) & (row < height)
+    covered = np.zeros(len(visibility), dtype=bool)
+    covered[inside] = mask[row[inside], column[inside]]
+    return np.where(covered & (visibility == VISIBLE), HIDDEN, visibility).astype(np.uint8)

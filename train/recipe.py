@@ -1,0 +1,166 @@
+"""Everything that decides a training run: one flat set of keys, the same in YAML, on the command line and here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from coke_edge.errors import CokeError
+
+Share = Annotated[float, Meta(ge=0, le=1)]
+Positive = Annotated[float, Meta(gt=0)]
+Count = Annotated[int, Meta(ge=0)]
+
+
+class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A training run. The defaults are the recipe `edge`; each comment is the help text of its option."""
+
+    # --- model ---
+    backbone: Annotated[str, Meta(description="timm backbone with features at strides 8, 16, 32")] = (
+        "tf_efficientnet_lite0"
+    )
+    pretrained: Annotated[str, Meta(description="auto (package or hub), none, or a weight file")] = "auto"
+    channels: Annotated[int, Meta(ge=8, description="C, length of a feature")] = 128
+    context: Annotated[Count, Meta(description="context blocks of the neck at every stride")] = 2
+    width: Annotated[int, Meta(ge=32, multiple_of=32, description="crop width in pixels")] = 192
+    height: Annotated[int, Meta(ge=32, multiple_of=32, description="crop height in pixels")] = 192
+    box_margin: Annotated[Positive, Meta(description="the crop holds the object's box times this")] = 1.35
+    freeze_to_stride: Annotated[
+        Count, Meta(description="fix backbone layers up to this stride (0: none)")
+    ] = 4
+    fold_batchnorm: Annotated[
+        bool, Meta(description="fix the backbone's BatchNorm and fold it into the convolutions")
+    ] = True
+
+    # --- banks ---
+    prototypes: Annotated[
+        Literal["average", "momentum", "learned"], Meta(description="how prototypes come about")
+    ] = "learned"
+    prototype_momentum: Annotated[Share, Meta(description="m of `momentum`")] = 0.9
+    prototype_cap: Annotated[int, Meta(ge=1, description="features after which `average` forgets")] = 4096
+    clutter_size: Annotated[Count, Meta(description="N, rows of the clutter bank")] = 2560
+    clutter_per_image: Annotated[Count, Meta(description="clutter features drawn per image and step")] = 5
+    clutter_distance: Annotated[
+        float, Meta(ge=0, description="no clutter within so many px of a keypoint")
+    ] = 16.0
+    clutter_outside_box: Annotated[bool, Meta(description="draw clutter only outside the object's box")] = (
+        False
+    )
+    clutter_hard: Annotated[
+        bool, Meta(description="draw clutter where it resembles a prototype most (hard mining)")
+    ] = False
+
+    # --- loss ---
+    temperature: Annotated[Positive, Meta(description="τ")] = 0.07
+    clutter_weight: Annotated[Positive, Meta(description="w, weight of clutter in the loss")] = 0.005
+    near: Annotated[float, Meta(ge=0, description="δ px: nearer keypoints do not compete")] = 8.0
+    contrastive: Annotated[float, Meta(ge=0, description="weight of the authors' loss")] = 1.0
+    repulsion: Annotated[float, Meta(ge=0, description="weight of clutter · prototypes")] = 0.1
+    dense: Annotated[float, Meta(ge=0, description="weight of the dense term")] = 1.0
+    dense_sigma: Annotated[Positive, Meta(description="σ of its target, in cells")] = 0.7
+    null_class: Annotated[bool, Meta(description="dense term: hidden keypoints are nowhere")] = True
+
+    # --- score ---
+    rule: Annotated[
+        Literal["auto", "similarity", "margin", "log_odds"],
+        Meta(description="score rule; auto chooses on the validation images"),
+    ] = "auto"
+
+    # --- augmentation ---
+    flip: Annotated[Share, Meta(description="share of mirrored crops")] = 0.5
+    scale: Annotated[Share, Meta(description="crop scale between 1/(1 + this) and 1 + this")] = 0.3
+    rotation: Annotated[float, Meta(ge=0, le=180, description="rotation ± degrees")] = 40.0
+    shift: Annotated[Share, Meta(description="shift ± share of the crop")] = 0.06
+    colour: Annotated[Share, Meta(description="strength of brightness, contrast, saturation changes")] = 0.3
+    occluders: Annotated[Share, Meta(description="share of crops with pasted occluders")] = 0.5
+    occluder_images: Annotated[
+        str | None, Meta(description="folder of photos to cut occluders from; else other training images")
+    ] = None
+
+    # --- optimisation ---
+    epochs: Annotated[int, Meta(ge=1, description="passes over the training images")] = 100
+    batch_size: Annotated[int, Meta(ge=1, description="images per step")] = 16
+    lr: Annotated[Positive, Meta(description="peak learning rate of neck and prototypes")] = 1e-3
+    backbone_lr: Annotated[Positive, Meta(description="peak learning rate of the backbone")] = 3e-4
+    weight_decay: Annotated[float, Meta(ge=0, description="AdamW weight decay")] = 1e-2
+    warmup: Annotated[Share, Meta(description="share of the steps that warm up; then a cosine to zero")] = (
+        0.05
+    )
+    clip: Annotated[float, Meta(ge=0, description="gradient norm limit (0: none)")] = 1.0
+    ema: Annotated[Share, Meta(description="decay of the averaged weights (0: none)")] = 0.998
+    precision: Annotated[Literal["fp32", "bf16"], Meta(description="bf16: automatic mixed precision")] = (
+        "fp32"
+    )
+
+    # --- run ---
+    seed: Annotated[int, Meta(ge=0, description="seed of everything random")] = 0
+    workers: Annotated[Count, Meta(description="loader processes (0: none)")] = 1
+    cache_mb: Annotated[Count, Meta(description="decoded images kept in memory, per process")] = 512
+    eval_every: Annotated[Count, Meta(description="epochs between validations (0: only at the end)")] = 5
+    patience: Annotated[Count, Meta(description="stop after so many validations without gain (0: never)")] = 0
+
+
+# What differs from the defaults. `paper`: the authors' loss, banks and schedule, without what we added.
+RECIPES: dict[str, dict[str, Any]] = {
+    "edge": {},
+    "resnet18": {"backbone": "resnet18"},
+    "mobilenet": {"backbone": "mobilenetv4_conv_small"},
+    "resnet50": {"backbone": "resnet50"},
+    "paper": {
+        "backbone": "resnet50",
+        "context": 0,
+        "freeze_to_stride": 0,
+        "fold_batchnorm": False,
+        "prototypes": "momentum",
+        "clutter_distance": 0.0,
+        "dense": 0.0,
+        "null_class": False,
+        "rule": "similarity",
+        "flip": 0.0,
+        "scale": 0.0,
+        "rotation": 0.0,
+        "shift": 0.0,
+        "colour": 0.0,
+        "occluders": 0.0,
+        "lr": 1e-4,
+        "backbone_lr": 1e-4,
+        "weight_decay": 1e-4,
+        "warmup": 0.0,
+        "ema": 0.0,
+    },
+    # A minute or two on two cores: to see the whole loop, not for accuracy.
+    "tiny": {"width": 128, "height": 128, "epochs": 8, "eval_every": 4, "clutter_size": 512},
+}
+
+
+def make_recipe(name_or_file: str = "edge", **overrides: Any) -> Recipe:
+    """A recipe by name, or from a YAML file with the same keys, with single keys replaced.
+
+    A YAML file may start from a named recipe with the key `recipe`. Raises CokeError for an unknown name or key
+    and for a value out of range.
+    """
+    keys = read_keys(name_or_file) if name_or_file not in RECIPES else RECIPES[name_or_file]
+    try:
+        return msgspec.convert({**keys, **overrides}, Recipe)
+    except msgspec.ValidationError as error:
+        raise CokeError(f"The recipe {name_or_file} is not valid: {error}.") from error
+
+
+def read_keys(file: str) -> dict[str, Any]:
+    """The keys of a YAML recipe, those of the recipe that it starts from included."""
+    path = Path(file)
+    if not path.is_file():
+        raise CokeError(
+            f"There is no recipe {file!r}: use one of {', '.join(RECIPES)}, or the path of a YAML file."
+        )
+    try:
+        keys = msgspec.yaml.decode(path.read_bytes(), type=dict[str, Any])
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise CokeError(f"{file} is no YAML file of recipe keys: {error}.") from error
+    base = keys.pop("recipe", "edge")
+    if base not in RECIPES:
+        raise CokeError(f"{file} starts from the recipe {base!r}, but there are only {', '.join(RECIPES)}.")
+    return {**RECIPES[base], **keys}

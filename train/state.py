@@ -1,0 +1,99 @@
+"""All that a run is at one moment, to and from one checkpoint file, so that resuming continues exactly."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from coke_edge.errors import BundleError, CokeError
+from coke_edge.manifest import ModelSpec
+from coke_edge.train.average import AveragedModel
+from coke_edge.train.checkpoint import Description, read_checkpoint, save_checkpoint
+from coke_edge.train.model import CokeModel
+from coke_edge.train.recipe import Recipe
+
+
+@dataclasses.dataclass
+class Progress:
+    """Where a run stands; all that resuming needs beside the tensors."""
+
+    epoch: int = 0  # epochs done
+    batch: int = 0  # batches done of the next epoch
+    best_pck: float = -1.0
+    stale: int = 0  # validations since the best one
+    seconds: float = 0.0  # of training so far
+    finished: bool = False  # calibrated and written
+
+
+class TrainState:
+    """The model, its averaged copy, the optimiser, and how far they have come."""
+
+    def __init__(self, model: CokeModel, optimizer: torch.optim.Optimizer, decay: float) -> None:
+        self.model = model
+        self.optimizer = optimizer
+        self.averaged = AveragedModel(model, decay)
+        self.progress = Progress()
+
+    @property
+    def best_guess(self) -> CokeModel:
+        """The averaged model: what is validated, kept and exported."""
+        return self.averaged.module
+
+    def save(self, path: Path, spec: ModelSpec, recipe: Recipe, training: dict[str, Any]) -> None:
+        """Write everything to `path`, whole or not at all."""
+        tensors = {
+            **prefixed("model.", self.best_guess.state_dict()),
+            **prefixed("plain.", self.model.state_dict()),
+            "averaged.steps": torch.tensor(self.averaged.steps),
+            **flatten_optimizer(self.optimizer),
+        }
+        save_checkpoint(path, tensors, Description(spec, recipe, training, dataclasses.asdict(self.progress)))
+
+    def restore(self, path: Path, recipe: Recipe) -> None:
+        """Take up where `save` left off. Raises CokeError if the file belongs to another recipe."""
+        tensors, description = read_checkpoint(path)
+        if not description.progress:
+            raise BundleError(f"{path} holds weights only; resume from the run's last.safetensors")
+        different = [
+            f"{name} {getattr(description.recipe, name)} → {getattr(recipe, name)}"
+            for name in recipe.__struct_fields__
+            if getattr(description.recipe, name) != getattr(recipe, name)
+        ]
+        if different:
+            raise CokeError(
+                f"a run resumes only with its own recipe, but this one changes {', '.join(different)}"
+            )
+        self.model.load_state_dict(unprefixed("plain.", tensors))
+        self.best_guess.load_state_dict(unprefixed("model.", tensors))
+        self.averaged.steps = int(tensors["averaged.steps"])
+        restore_optimizer(self.optimizer, tensors)
+        self.progress = Progress(**description.progress)
+
+
+def prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors under longer names."""
+    return {prefix + name: tensor for name, tensor in tensors.items()}
+
+
+def unprefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Those of the tensors whose names start with `prefix`, without it."""
+    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+
+
+def flatten_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimiser's tensors by parameter number; its settings come from the recipe."""
+    state = optimizer.state_dict()["state"]
+    return {f"optimizer.{i}.{k}": v for i, entry in state.items() for k, v in entry.items()}
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Inverse of `flatten_optimizer`."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in unprefixed("optimizer.", tensors).items():
+        number, key = name.split(".", 1)
+        state.setdefault(int(number), {})[key] = tensor
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
