@@ -1,0 +1,46 @@
+"""What runs the network and the head: one module for each, found by name and imported when it is asked for.
+
+A backend's module is named after it and has `load(bundle, threads) -> Backend`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coke_edge.errors import BackendError
+from coke_edge.geometry import Affine
+from coke_edge.kernels.reference import Peaks
+
+if TYPE_CHECKING:
+    from coke_edge.bundle import Bundle
+
+AUTO = "auto"
+BACKENDS = ("onnxruntime",)  # the first is what "auto" means
+
+
+class Backend(Protocol):
+    """Regions of one frame in, peaks out."""
+
+    name: str
+
+    def __call__(self, frame: NDArray[np.uint8], crops: Sequence[Affine]) -> Peaks:
+        """Peaks of B ≥ 1 regions of a frame [H, W, 3] BGR, each given by its affine [2, 3] to the crop."""
+        ...
+
+
+def open_backend(bundle: Bundle, name: str = AUTO, threads: int = 0) -> Backend:
+    """The backend called `name`, with the model of `bundle` loaded; `threads` 0 leaves their number to it.
+
+    Raises BackendError if there is none of that name, it is not installed, or it refuses the model.
+    """
+    if name not in (AUTO, *BACKENDS):
+        raise BackendError(f"there is no backend {name!r}; choose from {', '.join((AUTO, *BACKENDS))}")
+    if threads < 0:
+        raise BackendError(f"the number of threads must be 0 (automatic) or more, not {threads}")
+    module = importlib.import_module(f"coke_edge.backends.{BACKENDS[0] if name == AUTO else name}")
+    return cast(Backend, module.load(bundle, threads))

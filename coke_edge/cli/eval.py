@@ -1,0 +1,126 @@
+"""`coke-edge eval`: how good a model is on annotated images."""
+
+from __future__ import annotations
+
+import enum
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from coke_edge.cli.tables import cell, latency_sentence
+from coke_edge.errors import CokeError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from coke_edge.train.evaluate import Evaluation
+
+app = typer.Typer()
+
+
+class SplitName(str, enum.Enum):
+    """The parts of a data set."""
+
+    train = "train"
+    val = "val"
+    test = "test"
+
+
+@app.command("eval")
+def evaluate_model(
+    model: Annotated[str, typer.Argument(help="NAME.coke, demo, FILE.safetensors or a run folder")],
+    data: Annotated[str, typer.Option(help="data set, e.g. lsp:PATH, coco:FILE.json?images=DIR")],
+    split: Annotated[SplitName, typer.Option(help="part of the data set")] = SplitName.test,
+    backend: Annotated[
+        str, typer.Option(help="auto; torch for checkpoints; onnxruntime, … for bundles")
+    ] = "auto",
+    thresholds: Annotated[
+        str | None, typer.Option(help="PCK thresholds, e.g. 0.05,0.1,0.2 (in normalising lengths)")
+    ] = None,
+    include_hidden: Annotated[
+        bool, typer.Option("--include-hidden", help="count keypoints annotated as hidden, too")
+    ] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="only the first so many objects")] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="folder for curve, worst cases and all predictions")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print the result as one JSON object")] = False,
+) -> None:
+    """Measure a model on a data set: PCK, per keypoint, visibility, latency."""
+    from rich.console import Console
+
+    chosen = parse_thresholds(thresholds)
+    from coke_edge.train.data import load_dataset
+    from coke_edge.train.evaluate import evaluate, open_model
+
+    detector = open_model(model, backend)
+    dataset = load_dataset(data, split.value)
+    result = evaluate(
+        detector, dataset, thresholds=chosen, include_hidden=include_hidden, limit=limit, model=model
+    )
+    console = Console(stderr=True)
+    if as_json:
+        typer.echo(json.dumps(result.to_json()))
+    else:
+        show(result, Console())
+    if report is not None:
+        from coke_edge.train.report import write_report
+
+        written = write_report(report, result, dataset)
+        console.print(f"Report: {', '.join(str(path) for path in written)}", soft_wrap=True, highlight=False)
+    console.print(f"Next: {next_command(model, data, report)}", soft_wrap=True, highlight=False, markup=False)
+
+
+def parse_thresholds(text: str | None) -> list[float] | None:
+    """The numbers of "0.05,0.1"; raises CokeError unless all are positive."""
+    if text is None:
+        return None
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        values = []
+    if not values or not all(0 < value < float("inf") for value in values):
+        raise CokeError(f"--thresholds takes positive numbers such as 0.1,0.2 (commas between), not {text!r}")
+    return sorted(set(values))
+
+
+def show(result: Evaluation, console: Console) -> None:
+    """Print the figures as tables."""
+    from rich.table import Table
+
+    counted = "visible and hidden" if result.include_hidden else "visible"
+    table = Table(
+        title=f"{result.model} on {result.dataset} ({result.split}), {result.backend}",
+        caption=f"PCK [%]: distance ≤ threshold · {result.normaliser} length; {result.keypoints} {counted} "
+        f"keypoints of {result.objects} objects in {result.images} images",
+    )
+    table.add_column("keypoint")
+    table.add_column("count", justify="right")
+    for threshold in result.pck:
+        table.add_column(f"@{threshold}", justify="right")
+    for name, figures in result.per_keypoint.items():
+        table.add_row(name, str(figures["count"]), *(cell(value, 1) for value in figures["pck"].values()))
+    table.add_section()
+    for name, row in (("all", result.pck), ("left/right forgiven", result.left_right_forgiven)):
+        table.add_row(name, str(result.keypoints), *(cell(value, 1) for value in row.values()), style="bold")
+    console.print(table)
+    lines = [
+        f"Median error {cell(result.median_error_px, 2)} px",
+        f"Visibility AUROC {cell(result.visibility_auroc, 3)}",
+        latency_sentence(result.latency_ms, result.objects),
+    ]
+    if result.excluded:
+        lines.append(f"{result.excluded} objects left out: their {result.normaliser} length is unknown")
+    for line in lines:
+        console.print(line, highlight=False)
+
+
+def next_command(model: str, data: str, report: Path | None) -> str:
+    """What a user is likely to want next."""
+    if report is None:
+        return f"coke-edge eval {model} --data '{data}' --report report"
+    if model.endswith(".coke") or model == "demo":
+        return f"coke-edge detect {model} --source IMAGE"
+    return f"coke-edge export {model} -o model.coke"

@@ -1,0 +1,101 @@
+"""`coke-edge info`: what a bundle holds."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from coke_edge.bundle import Bundle
+
+app = typer.Typer()
+
+
+@app.command("info")
+def info(
+    bundle: Annotated[str, typer.Argument(help="bundle NAME.coke, or demo for the one in the package")],
+    verify: Annotated[
+        bool, typer.Option("--verify", help="also load the banks and run the graph once")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
+) -> None:
+    """Show what a bundle holds; every byte of it is verified in any case."""
+    from rich.console import Console
+
+    from coke_edge.bundle import Bundle
+
+    opened = Bundle(bundle)
+    verified = run_once(opened) if verify else None
+    if as_json:
+        typer.echo(json.dumps(report(opened, verified)))
+    else:
+        console = Console()
+        console.print(table(opened))
+        console.print("Every byte is as the manifest says.")
+        if verified:
+            console.print(f"The banks fit the manifest and the graph runs on {verified}.")
+    Console(stderr=True).print(f"Next: coke-edge detect {bundle} --source IMAGE", soft_wrap=True)
+
+
+def run_once(bundle: Bundle) -> str:
+    """Load the banks, run the graph on a grey frame; gives the backend's name.
+
+    Raises BundleError or BackendError if either fails.
+    """
+    import numpy as np
+
+    from coke_edge.detector import Detector
+
+    bundle.banks()
+    detector = Detector(bundle)
+    size = detector.spec.input
+    detector(np.full((size.height, size.width, 3), 128, np.uint8))
+    return detector.backend.name
+
+
+def report(bundle: Bundle, verified: str | None) -> dict[str, Any]:
+    """The bundle as plain data; `ran_on` is the backend that ran it, if it was asked to."""
+    import msgspec
+
+    return {
+        "path": str(bundle.path),
+        "sha256": bundle.sha256,
+        "manifest": msgspec.to_builtins(bundle.manifest),
+        "ran_on": verified,
+    }
+
+
+def table(bundle: Bundle) -> Table:
+    """The bundle for people."""
+    from rich.table import Table
+
+    manifest, model = bundle.manifest, bundle.manifest.model
+    size, head = model.input, model.head
+    rows = {
+        "name": manifest.name,
+        "file": f"{bundle.path} (sha256 {bundle.sha256[:12]}…)",
+        "keypoints": f"{len(model.keypoints.names)}: {', '.join(model.keypoints.names)}",
+        "input": f"{size.width} by {size.height}, stride {model.stride}, margin {size.box_margin:g}",
+        "score": f"{head.rule}, temperature {head.temperature:g}, clutter weight {head.clutter_weight:g}",
+        "peaks": str(head.peaks),
+        "visibility": "calibrated" if model.visibility else "not calibrated",
+        **{f"training: {key}": plain(value) for key, value in manifest.training.items()},
+        **{f"gate: {key}": plain(value) for key, value in manifest.gate.items()},
+        "written by": ", ".join(f"{tool} {version}" for tool, version in manifest.versions.items()),
+        "entries": "\n".join(f"{name} ({spec.size:,} bytes)" for name, spec in manifest.entries.items()),
+    }
+    grid = Table(show_header=False)
+    for key, value in rows.items():
+        grid.add_row(key, value)
+    return grid
+
+
+def plain(value: object) -> str:
+    """A value of the free part of the manifest in words: `width 192, height 192`."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {plain(part)}" for key, part in value.items())
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,43 @@
+"""Tables that several commands print."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from coke_edge.keypoints import Keypoints
+
+TIMED = "from the decoded frame in memory to its keypoints (crop, network, head, decode)"
+
+
+def keypoint_table(keypoints: Keypoints, title: str) -> Table:
+    """One row for each keypoint; hidden ones are dim and hollow, as in the picture."""
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", title_style="bold")
+    table.add_column("keypoint")
+    for column in ("x", "y", "similarity", "clutter", "visible"):
+        table.add_column(column, justify="right")
+    for k, name in enumerate(keypoints.names):
+        hidden = bool(keypoints.hidden[k])
+        x, y = keypoints.xy[k]
+        scores = (keypoints.similarity[k], keypoints.clutter[k], keypoints.visible[k])
+        cells = [cell(x, 1), cell(y, 1), *(cell(score, 2) for score in scores)]
+        table.add_row(f"{'○' if hidden else '●'} {name}", *cells, style="dim" if hidden else None)
+    return table
+
+
+def cell(value: float, digits: int) -> str:
+    """A number, or a dash for NaN."""
+    return "–" if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def latency_sentence(latency_ms: Mapping[str, float], runs: int) -> str:
+    """The figures with what they were measured on."""
+    if runs == 1:
+        return f"Latency {latency_ms['median']:.1f} ms (one run, the first after loading)"
+    return f"Latency {latency_ms['median']:.1f} ms (median of {runs} runs; 95 % within {latency_ms['p95']:.1f} ms)"

@@ -1,0 +1,87 @@
+"""From the peaks of the head to keypoints in the frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from coke_edge.geometry import Affine, cells_to_crop, invert, transform
+from coke_edge.kernels.reference import NO_PEAK, Peaks
+from coke_edge.keypoints import Keypoints
+from coke_edge.manifest import InputSpec, ModelSpec, VisibilitySpec
+
+
+def decode(
+    peaks: Peaks, affines: Sequence[Affine], spec: ModelSpec, boxes: Sequence[ArrayLike] | None = None
+) -> list[Keypoints]:
+    """The keypoints of B regions of frames, given their peaks and their affines [2, 3] from frame to crop.
+
+    `boxes` [4] go into the result as they are; without them it says which part of the frame the crop shows.
+    """
+    if boxes is None:
+        boxes = [shown(affine, spec.input) for affine in affines]
+    columns = spec.input.width // spec.stride
+    row, column = np.divmod(peaks.index, columns)
+    step = sub_cell(peaks.neighbourhood)
+    crop_xy = cells_to_crop(column + step[..., 0], row + step[..., 1], spec.stride)  # [B, K, M, 2]
+    missing = peaks.index == NO_PEAK
+    crop_xy[missing] = np.nan
+    visible = visibility(peaks, spec.visibility)
+    objects = []
+    for b, (affine, box) in enumerate(zip(affines, boxes, strict=True)):
+        xy = transform(invert(affine), crop_xy[b])
+        similarity, clutter, soft_clutter = (
+            np.where(missing[b, :, 0], np.nan, quantity[b, :, 0].astype(np.float64))
+            for quantity in (peaks.similarity, peaks.clutter, peaks.soft_clutter)
+        )
+        objects.append(
+            Keypoints(
+                layout=spec.keypoints,
+                xy=xy[:, 0],
+                similarity=similarity,
+                clutter=clutter,
+                soft_clutter=soft_clutter,
+                visible=visible[b],
+                box=np.asarray(box, dtype=np.float64),
+                alternatives=xy if xy.shape[1] > 1 else None,
+            )
+        )
+    return objects
+
+
+def shown(affine: Affine, size: InputSpec) -> NDArray[np.float64]:
+    """The box [4] of the frame that holds all of a crop."""
+    x, y = size.width - 0.5, size.height - 0.5
+    corners = transform(invert(affine), [(-0.5, -0.5), (x, -0.5), (x, y), (-0.5, y)])
+    return np.concatenate([corners.min(axis=0), corners.max(axis=0)])
+
+
+def sub_cell(neighbourhood: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Where the top of the score lies between cells: (x, y) [..., 2] in cells, −½ … ½, from q [..., 3, 3].
+
+    Each axis has its own parabola through the centre and its two neighbours; at the border of the map, where
+    a neighbour is −∞, the step along that axis is 0.
+    """
+    q = neighbourhood.astype(np.float64)
+    centre = q[..., 1, 1]
+    before = np.stack([q[..., 1, 0], q[..., 0, 1]], axis=-1)
+    after = np.stack([q[..., 1, 2], q[..., 2, 1]], axis=-1)
+    known = np.isfinite(before) & np.isfinite(after) & np.isfinite(centre)[..., None]
+    rise = np.subtract(after, before, out=np.zeros_like(after), where=known)
+    bend = np.subtract(2 * centre[..., None], before + after, out=np.zeros_like(after), where=known)
+    step = np.divide(rise, 2 * bend, out=np.zeros_like(rise), where=bend > 0)
+    return np.asarray(np.clip(step, -0.5, 0.5))
+
+
+def visibility(peaks: Peaks, spec: VisibilitySpec | None) -> NDArray[np.float64]:
+    """P(visible) [B, K] at the best peaks: 0 where there is no peak, NaN if the model is not calibrated."""
+    missing = peaks.index[..., 0] == NO_PEAK
+    if spec is None:
+        return np.where(missing, 0.0, np.nan)
+    weights = (spec.similarity, spec.clutter, spec.soft_clutter)
+    logit = np.broadcast_to(np.asarray(spec.bias, dtype=np.float64), missing.shape).copy()
+    for weight, quantity in zip(weights, peaks[1:4], strict=True):
+        logit += weight * np.where(missing, 0.0, quantity[..., 0])
+    return np.where(missing, 0.0, 0.5 * (1 + np.tanh(logit / 2)))  # σ, without overflow

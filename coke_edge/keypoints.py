@@ -1,0 +1,93 @@
+"""What a detection is: one object's keypoints in frame pixels."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coke_edge.manifest import Keypoints2D
+
+HIDDEN_BELOW = 0.5  # a point with a lower probability of being visible is drawn and reported as hidden
+
+Vector = NDArray[np.float64]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Keypoints:
+    """The K keypoints of one object. Coordinates are frame pixels, pixel centres at integers.
+
+    A keypoint without a peak (a map of NaN) has NaN everywhere and visible 0.
+    """
+
+    layout: Keypoints2D  # names, skeleton, flip pairs
+    xy: Vector  # [K, 2]
+    similarity: Vector  # [K] −1 … 1, to the keypoint's prototype
+    clutter: Vector  # [K] the largest similarity to a clutter vector, at the same place
+    soft_clutter: Vector  # [K] the same, soft; in the log-odds rule the score is similarity − soft_clutter
+    visible: Vector  # [K] probability 0 … 1; NaN if the model was not calibrated for it
+    box: Vector  # [4] x0, y0, x1, y1 of the region that was searched
+    alternatives: Vector | None = (
+        None  # [K, M, 2] all peaks, best first, NaN where there are fewer; None if M = 1
+    )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The K names."""
+        return self.layout.names
+
+    @property
+    def found(self) -> NDArray[np.bool_]:
+        """[K] which keypoints have a peak."""
+        return np.asarray(np.isfinite(self.xy).all(axis=1))
+
+    @property
+    def hidden(self) -> NDArray[np.bool_]:
+        """[K] which keypoints are judged hidden; none, if the model was not calibrated for it."""
+        return np.asarray(self.visible < HIDDEN_BELOW)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON: the box, and for each keypoint its name and numbers, None for what is NaN."""
+        return {
+            "box": self.box.tolist(),
+            "keypoints": [
+                {
+                    "name": name,
+                    "x": number(self.xy[k, 0]),
+                    "y": number(self.xy[k, 1]),
+                    "similarity": number(self.similarity[k]),
+                    "clutter": number(self.clutter[k]),
+                    "soft_clutter": number(self.soft_clutter[k]),
+                    "visible": number(self.visible[k]),
+                }
+                for k, name in enumerate(self.names)
+            ],
+        }
+
+    def to_coco(self) -> dict[str, Any]:
+        """One object of COCO's keypoint results, less `image_id` and `category_id`.
+
+        Keypoints stay as they are; the box is measured from the picture's corner, as COCO does.
+        Flags: 0 no peak, 1 judged hidden, 2 visible or not judged. The score is the mean similarity of the
+        keypoints that have a peak.
+        """
+        found = self.found
+        flags = np.where(found, np.where(self.hidden, 1, 2), 0)
+        triples = np.concatenate([np.where(found[:, None], self.xy, 0.0), flags[:, None]], axis=1)
+        x0, y0, x1, y1 = self.box.tolist()
+        return {
+            "keypoints": triples.ravel().tolist(),
+            "num_keypoints": int(found.sum()),
+            "bbox": [x0 + 0.5, y0 + 0.5, x1 - x0, y1 - y0],
+            "score": float(self.similarity[found].mean()) if found.any() else 0.0,
+        }
+
+
+def number(value: float) -> float | None:
+    """A float, or None for NaN, which JSON does not have."""
+    return None if np.isnan(value) else float(value)

@@ -1,0 +1,108 @@
+"""Image files to arrays and back; none is half read or half written."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from coke_edge.errors import DataError, StreamError
+from coke_edge.files import replacing
+
+SUFFIXES = frozenset(
+    [".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"]
+)
+
+
+def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
+    """An image file as uint8 [H, W, 3], BGR, upright.
+
+    EXIF orientation is applied. Grayscale becomes three equal channels. Alpha is dropped: what lies under a
+    transparent pixel is what the camera saw. 16-bit pixels are scaled by 255/65535 and rounded.
+
+    Raises DataError if the file is missing, truncated, no image, or has pixels other than 8 or 16 bits.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot read the image {path}: {error.strerror}") from None
+    if not data:
+        raise DataError(f"the image {path} is an empty file; fetch or copy it again")
+    image = None if is_cut_jpeg(data) else decode(data)
+    if image is None:
+        raise DataError(f"{path} is truncated, or no image that OpenCV can read; fetch or copy it again")
+    if image.dtype == np.uint16:
+        image = np.rint(image.astype(np.float64) / 257).astype(np.uint8)  # 65535 = 255 · 257
+    if image.dtype != np.uint8:
+        raise DataError(f"{path} has {image.dtype} pixels; save it with 8 or 16 bits per channel")
+    return np.ascontiguousarray(image, dtype=np.uint8)
+
+
+def write_image(path: str | os.PathLike[str], image: NDArray[np.uint8]) -> None:
+    """Write uint8 [H, W, 3] BGR in the format that the suffix names; the file appears whole or not at all.
+
+    Raises StreamError if the format is unknown or the file cannot be written.
+    """
+    suffix = Path(path).suffix.lower()
+    with quiet():
+        try:
+            encoded = cv2.imencode(suffix, image)[1] if suffix in SUFFIXES else None
+        except cv2.error:
+            encoded = None
+    if encoded is None:
+        raise StreamError(f"cannot write {path}: no image format {suffix!r}; use .png or .jpg")
+    with replacing(Path(path), StreamError) as file:
+        file.write(encoded.tobytes())
+
+
+JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # neither a stuffed byte nor a restart nor a fill byte
+JPEG_WITHOUT_LENGTH = b"\xd8\x01"
+JPEG_END = 0xD9
+
+
+def is_cut_jpeg(data: bytes) -> bool:
+    """Whether this is a JPEG whose end marker is missing: OpenCV may fill such an image up with grey rows.
+
+    Segments are skipped by their lengths, so that the end marker of an embedded thumbnail does not count.
+    """
+    if not data.startswith(b"\xff\xd8"):
+        return False
+    position = 0
+    while marker := JPEG_MARKER.search(data, position):
+        position = marker.end()
+        code = marker[0][1]
+        if code == JPEG_END:
+            return False
+        if code not in JPEG_WITHOUT_LENGTH:
+            position += int.from_bytes(data[position : position + 2], "big")
+    return True
+
+
+def decode(data: bytes) -> NDArray[np.generic] | None:
+    """Encoded bytes to BGR pixels [H, W, 3] of the file's own depth, upright; None if they do not decode.
+
+    OpenCV's decoders refuse truncated bytes in memory (JPEG excepted, in older versions), whereas its reader
+    of JPEG files fills up what is missing.
+    """
+    with quiet():
+        try:
+            return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+        except cv2.error:
+            return None
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep OpenCV's own log lines off stderr: our error says it in one sentence."""
+    logging = cv2.utils.logging
+    before = logging.setLogLevel(logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        logging.setLogLevel(before)

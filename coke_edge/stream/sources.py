@@ -1,0 +1,86 @@
+"""From a URI to a source of frames. Each kind of source is one module beside this one."""
+
+from __future__ import annotations
+
+import glob
+import re
+from pathlib import Path
+
+from coke_edge.errors import StreamError
+from coke_edge.stream.frame import Source
+from coke_edge.stream.images import SUFFIXES
+
+KINDS = "an image file, a folder of images, a glob such as 'photos/*.jpg', or a video file"
+VIDEO_SUFFIXES = frozenset(
+    [
+        ".3gp",
+        ".avi",
+        ".flv",
+        ".m4v",
+        ".mkv",
+        ".mov",
+        ".mp4",
+        ".mpeg",
+        ".mpg",
+        ".mts",
+        ".ogv",
+        ".ts",
+        ".webm",
+        ".wmv",
+    ]
+)
+SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
+
+
+def open_source(uri: str) -> Source:
+    """The source that `uri` names: an image file, a folder or glob of images, or a video file.
+
+    Raises StreamError if there is nothing of that name or nothing in it that can be read.
+    """
+    path = Path(uri)
+    try:
+        if path.is_dir():
+            return pictures([p for p in path.iterdir() if is_image(p)], path, uri)
+        if path.is_file() and is_image(path):
+            return pictures([path], path.parent, uri)
+        if path.is_file():
+            return video(path)
+    except OSError as error:
+        raise StreamError(f"cannot read the source {uri}: {error.strerror}") from None
+    if glob.has_magic(uri):
+        found = [Path(name) for name in glob.glob(uri, recursive=True)]
+        return pictures([p for p in found if is_image(p)], fixed_part(path), uri)
+    if scheme := SCHEME.match(uri):
+        raise StreamError(f"no source has the scheme {scheme[1]!r}; there is {KINDS}")
+    raise StreamError(f"there is no source {uri}; give {KINDS}")
+
+
+def is_image(path: Path) -> bool:
+    """Whether the name says that it is an image; hidden files are none."""
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
+def fixed_part(pattern: Path) -> Path:
+    """The folder of a glob above its first wildcard."""
+    parts = pattern.parts
+    first = next(i for i, part in enumerate(parts) if glob.has_magic(part))
+    return Path(*parts[:first])
+
+
+def pictures(paths: list[Path], root: Path, uri: str) -> Source:
+    """A source of image files, in the order of their names."""
+    from coke_edge.stream.image_source import ImageSource
+
+    if not paths:
+        raise StreamError(f"no image in {uri}; its name must end in one of {', '.join(sorted(SUFFIXES))}")
+    return ImageSource(sorted(paths), root)
+
+
+def video(path: Path) -> Source:
+    """A source of the frames of a video file."""
+    from coke_edge.stream.video_source import VideoSource
+
+    # By name, because FFmpeg takes any text file for a film in ANSI art.
+    if path.suffix.lower() not in VIDEO_SUFFIXES:
+        raise StreamError(f"{path} is neither an image nor a video by its name; give {KINDS}")
+    return VideoSource(path)

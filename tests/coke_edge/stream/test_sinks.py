@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from coke_edge.errors import StreamError
+from coke_edge.stream.images import read_image
+from coke_edge.stream.sinks import open_sink
+from coke_edge.stream.sources import open_source
+
+
+def paint(result):
+    return result.frame.image
+
+
+def put(uri: object, *results: object) -> list[str]:
+    with open_sink(str(uri), paint, 25.0) as sink:
+        for result in results:
+            sink(result)
+    return sink.written
+
+
+def test_one_picture(tmp_path: Path, result) -> None:
+    target = tmp_path / "new" / "out.png"
+    assert put(target, result(3)) == [str(target)]
+    assert (read_image(target) == 60).all()
+
+
+def test_one_picture_takes_no_second(tmp_path: Path, result) -> None:
+    with pytest.raises(StreamError, match="give a folder"):
+        put(tmp_path / "out.png", result(1), result(2))
+    assert (read_image(tmp_path / "out.png") == 20).all()
+
+
+def test_a_folder_keeps_names(tmp_path: Path, result) -> None:
+    written = put(
+        f"{tmp_path}/out/", result(1), result(2, name="deep/b.jpg"), result(3, name="clip.mp4/000003")
+    )
+    files = sorted(
+        str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*.*") if p.is_file()
+    )
+    assert files == ["a.png", "clip.mp4/000003.jpg", "deep/b.jpg"]
+    assert written == [f"{tmp_path}/out/"]
+
+
+def test_a_video_plays_and_has_every_frame(tmp_path: Path, result) -> None:
+    target = tmp_path / "out.mp4"
+    put(target, *(result(i) for i in range(12)))
+    source = open_source(str(target))
+    assert source.frames_per_second == 25
+    assert [round(frame.image.mean() / 20) for frame in source] == list(range(12))
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_video_of_odd_size_loses_the_last_row_and_column(tmp_path: Path, result) -> None:
+    put(tmp_path / "out.mp4", *(result(i, size=(49, 65)) for i in range(4)))
+    frames = list(open_source(str(tmp_path / "out.mp4")))
+    assert len(frames) == 4
+    assert frames[0].image.shape == (48, 64, 3)
+
+
+def test_a_video_of_several_sizes_is_refused_and_what_was_there_plays(tmp_path: Path, result) -> None:
+    with pytest.raises(StreamError, match="pixels, unlike"):
+        put(tmp_path / "out.mp4", result(1), result(2), result(3, size=(20, 20)))
+    assert len(list(open_source(str(tmp_path / "out.mp4")))) == 2
+
+
+def test_an_interrupt_leaves_a_video_that_plays_and_whole_lines(tmp_path: Path, result) -> None:
+    with pytest.raises(KeyboardInterrupt):  # noqa: PT012, SIM117
+        with (
+            open_sink(str(tmp_path / "o.mp4"), paint, 25) as video,
+            open_sink(str(tmp_path / "o.jsonl"), paint) as lines,
+        ):
+            for i in range(5):
+                video(result(i))
+                lines(result(i))
+            raise KeyboardInterrupt
+    assert len(list(open_source(str(tmp_path / "o.mp4")))) == 5
+    assert len([json.loads(line) for line in (tmp_path / "o.jsonl").read_text().splitlines()]) == 5
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["o.jsonl", "o.mp4"]
+
+
+def test_jsonl(tmp_path: Path, result) -> None:
+    target = tmp_path / "out.jsonl"
+    put(target, result(0), result(1))
+    lines = [json.loads(line) for line in target.read_text().splitlines()]
+    assert [line["index"] for line in lines] == [0, 1]
+    assert lines[1]["time"] == 0.04
+    assert lines[0]["name"] == "a.png"
+    [thing] = lines[0]["objects"]
+    assert thing["keypoints"] == [
+        {"name": "tip", "x": 5, "y": 7, "similarity": 1, "clutter": 1, "soft_clutter": 1, "visible": 1}
+    ]
+
+
+def test_jsonl_on_stdout(result, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert put("-", result(0), result(1)) == ["-"]
+    assert [json.loads(line)["index"] for line in capfdbinary.readouterr().out.splitlines()] == [0, 1]
+
+
+@pytest.mark.parametrize("name", ["out.png", "out.mp4", "out.jsonl", "out/"])
+def test_no_result_no_file(tmp_path: Path, name: str) -> None:
+    assert put(f"{tmp_path}/{name}") == []
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["file/out.png", "file/out.mp4", "file/out.jsonl", "file/out/"])
+def test_unwritable(tmp_path: Path, result, name: str) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StreamError, match="cannot write"):
+        put(f"{tmp_path}/{name}", result())
+
+
+@pytest.mark.parametrize("name", ["x.png", "x.mp4", "x.jsonl", ""])
+def test_the_source_is_never_overwritten(tmp_path: Path, result, name: str) -> None:
+    source = tmp_path / (name or "x.png")
+    source.write_bytes(b"precious")
+    with pytest.raises(StreamError, match="source itself"):
+        put(f"{tmp_path}/{name}", result(name=source.name, path=source))
+    assert source.read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize("uri", ["window://", "out.xyz", "udp://host:1"])
+def test_what_there_is_not(uri: str) -> None:
+    with pytest.raises(StreamError, match="give an image"):
+        open_sink(uri, paint)
+
+
+FULL_DISK = """
+import resource, signal, sys
+import numpy as np
+from coke_edge.errors import StreamError
+from coke_edge.stream.frame import Frame, Result
+from coke_edge.stream.sinks import open_sink
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+noise = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
+try:
+    with open_sink(sys.argv[1], lambda result: result.frame.image, 25.0) as sink:
+        for i in range(400):
+            sink(Result(Frame(i, noise, f"{i}.png"), (), 0.0))
+except StreamError as error:
+    sys.exit(f"sentence: {error}")
+"""
+
+
+@pytest.mark.parametrize("name", ["out.png", "out.mp4", "out.jsonl", "out/"])
+def test_no_room_left(tmp_path: Path, name: str) -> None:
+    """A limit on the size of files stands for the full disk: to the writer it looks the same."""
+    command = [sys.executable, "-c", FULL_DISK, f"{tmp_path}/{name}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stderr.splitlines()[-1].startswith("sentence: ")
+    assert "Traceback" not in done.stderr
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from coke_edge.errors import StreamError
+from coke_edge.files import replacing
+
+
+def test_old_content_stays_until_the_new_is_whole(tmp_path: Path) -> None:
+    target = tmp_path / "a" / "x.bin"
+    target.parent.mkdir()
+    target.write_bytes(b"old")
+    with replacing(target) as file:
+        file.write(b"new")
+        file.flush()
+        assert target.read_bytes() == b"old"
+    assert target.read_bytes() == b"new"
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_an_exception_leaves_nothing_behind(tmp_path: Path) -> None:
+    target = tmp_path / "x.bin"
+    with pytest.raises(KeyError), replacing(target) as file:  # noqa: PT012
+        file.write(b"half")
+        raise KeyError
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
+    target = tmp_path / "x.bin"
+    with pytest.raises(StreamError, match="No space left"), replacing(target, StreamError) as file:  # noqa: PT012
+        file.write(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert not list(tmp_path.iterdir())
+
+
+def test_files_are_as_readable_as_any_other(tmp_path: Path) -> None:
+    (tmp_path / "plain").write_bytes(b"")
+    with replacing(tmp_path / "x.bin"):
+        pass
+    assert (tmp_path / "x.bin").stat().st_mode == (tmp_path / "plain").stat().st_mode
