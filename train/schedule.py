@@ -19,7 +19,8 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
             plain = parameter.ndim < 2 or name.startswith("keypoint_bank.")
             groups.setdefault((rate, 0.0 if plain else recipe.weight_decay), []).append(parameter)
     return torch.optim.AdamW(
-        [{"params": p, "lr": lr, "peak_lr": lr, "weight_decay": decay} for (lr, decay), p in groups.items()]
+        [{"params": p, "lr": lr, "peak_lr": lr, "weight_decay": decay} for (lr, decay), p in groups.items()],
+        fused=True,
     )
 
 

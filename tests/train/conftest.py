@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 
-from coke_edge.manifest import Keypoints2D
+from coke_edge.kernels.spec import HeadSpec
+from coke_edge.manifest import InputSpec, Keypoints2D, ModelSpec
 from coke_edge.train.data.sample import HIDDEN, VISIBLE, KeypointDataset, Sample
 
 COLOURS = ((40, 40, 230), (40, 230, 40), (230, 60, 40), (30, 220, 220))
@@ -41,3 +46,71 @@ def dots(tmp_path_factory: pytest.TempPathFactory) -> KeypointDataset:
             visibility[0] = HIDDEN
         samples.append(Sample(folder / f"{i:02d}.png", points, visibility, box, str(i)))
     return KeypointDataset("dots", "train", DOTS, samples, "box", marks_hidden=True)
+
+
+# A world with a known answer: coloured blobs on grey, and a model whose features are colours.
+SIZE = 128  # px, side of an image
+GREY = 127.0
+BLOB = 8.0  # px, standard deviation
+HUES = np.array([[230, 40, 40], [40, 230, 40], [40, 40, 230], [220, 220, 30]])  # BGR, one per keypoint
+TRUNK = Keypoints2D(
+    ("left_shoulder", "right_shoulder", "left_hip", "right_hip"), ((0, 1), (2, 3)), ((0, 1), (2, 3))
+)
+
+
+class ColourModel(nn.Module):
+    """Features [B, 4, H/8, W/8]: a cell's mean colour less grey, and a constant: nearest a prototype where a
+    blob is strongest."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        hues = torch.tensor(HUES, dtype=torch.float32) - GREY
+        self.prototypes = F.normalize(F.pad(hues, (0, 1)), dim=1)
+        self.clutter = torch.tensor([[0.0, 0.0, 0.0, 1.0], [0.5, 0.5, 0.5, 0.5]])
+
+    def features(self, image: Tensor) -> Tensor:
+        x = image.float().permute(0, 3, 1, 2) - GREY
+        return F.avg_pool2d(F.pad(x, (0, 0, 0, 0, 0, 1), value=60.0), 8)
+
+
+@dataclasses.dataclass(frozen=True)
+class World:
+    """The data set, the model, its specification, and photos for occluders."""
+
+    dataset: KeypointDataset
+    model: ColourModel
+    spec: ModelSpec
+    photos: list[np.ndarray]
+
+
+def draw_blobs(folder: Path, number: int) -> Sample:
+    """An image with one blob of each colour, at random places that do not overlap."""
+    rng = np.random.default_rng(number)
+    places = rng.permutation(16)[: len(HUES)]
+    centres = np.stack([places % 4, places // 4], axis=1) * 32 + 16 + rng.integers(-4, 5, (len(HUES), 2))
+    grid = np.stack(np.meshgrid(np.arange(SIZE), np.arange(SIZE)), axis=-1)
+    canvas = GREY + rng.normal(0, 3, (SIZE, SIZE, 1))
+    for centre, hue in zip(centres, HUES, strict=True):
+        strength = np.exp(-((grid - centre) ** 2).sum(-1) / (2 * BLOB**2))
+        canvas = canvas + strength[..., None] * (hue - GREY)
+    path = folder / f"{number:03d}.png"
+    cv2.imwrite(str(path), np.clip(canvas, 0, 255).astype(np.uint8))
+    box = np.array([-0.5, -0.5, SIZE - 0.5, SIZE - 0.5], np.float32)
+    flags = np.full(len(HUES), VISIBLE, np.uint8)
+    return Sample(path, centres.astype(np.float32), flags, box, key=path.stem)
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """Twelve images of blobs, and what finds them."""
+    folder = tmp_path_factory.mktemp("blobs")
+    samples = [draw_blobs(folder, i) for i in range(12)]
+    spec = ModelSpec(
+        keypoints=TRUNK,
+        input=InputSpec(SIZE, SIZE, 1.0, (127, 127, 127), (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+        stride=8,
+        head=HeadSpec("similarity", temperature=0.07, clutter_weight=0.005),
+    )
+    noise = [np.random.default_rng(i).integers(110, 145, (90, 80, 1)).astype(np.uint8) for i in range(3)]
+    dataset = KeypointDataset("blobs:", "val", TRUNK, samples, "torso", marks_hidden=False)
+    return World(dataset, ColourModel(), spec, [grey.repeat(3, axis=2) for grey in noise])
