@@ -164,7 +164,6 @@ def make_loader(crops: Crops, recipe: Recipe) -> DataLoader[Batch]:
         collate_fn=stack,
         worker_init_fn=quiet_worker,
         persistent_workers=recipe.workers > 0,
-        multiprocessing_context="spawn" if recipe.workers else None,
     )
 
 

@@ -1,7 +1,8 @@
-"""The loss against the two banks, and the dense term over the cells of the image.
+"""The loss against the two banks, and the terms over all cells of the image.
 
 Symbols: f unit features, θ_j prototypes, β_c clutter, p_k position of keypoint k in crop pixels, τ temperature,
-w clutter weight. Sources: the authors' training code for `contrastive` and `repulsion`; `dense` is ours.
+w clutter weight. Sources: the authors' training code for `contrastive` and `repulsion`; `dense` and
+`presence` are ours.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ def contrastive(
 ) -> Tensor:
     """mean over n of  −log  exp(f·θ_k/τ) / ( Σ_{j = k or ‖p_j − p_k‖ > δ} exp(f·θ_j/τ) + w Σ_c exp(f·β_c/τ) )."""
     if len(keypoint) == 0:
-        return features.sum() * 0.0 + prototypes.sum() * 0.0
+        return mean_or_zero(keypoint, features)
     logits = features @ prototypes.T / temperature
     own = F.one_hot(keypoint, len(prototypes)).bool()
     logits = logits.masked_fill(near & ~own, -math.inf)
@@ -34,36 +35,46 @@ def contrastive(
 
 def repulsion(clutter: Tensor, prototypes: Tensor) -> Tensor:
     """mean over this step's clutter features [n, C] and prototypes [K, C] of f_c · θ_j."""
-    if len(clutter) == 0:
-        return clutter.sum() * 0.0
-    return (clutter @ prototypes.T).mean()
+    return mean_or_zero((clutter @ prototypes.T).mean(1), clutter)
 
 
 def dense(
     similarity: Tensor,  # [B, K, H, W] u_p · θ_k
     cells: Tensor,  # [B, K, 2] fractional (column, row) of each keypoint
-    visible: Tensor,  # [B, K] bool: the target is a Gaussian around the keypoint's cell
-    absent: Tensor,  # [B, K] bool: the target is the null class, "nowhere in this image"
-    null_logit: Tensor | None,  # [K], a learned logit beside the cells'; None: no null class, `absent` unused
+    visible: Tensor,  # [B, K] bool
     temperature: float,
     sigma: float,
 ) -> Tensor:
-    """mean over keypoints of  −Σ_p t_p log softmax_p(u_p·θ_k / τ),  p over all cells (and the null class).
+    """mean over visible keypoints of  −Σ_p t_p log softmax_p(u_p·θ_k / τ),  p over all cells of the image.
 
     t is a Gaussian of `sigma` cells around the keypoint, normalised over the map.
     """
-    b, k, h, w = similarity.shape
-    logits = similarity.flatten(2) / temperature
-    if null_logit is not None:
-        logits = torch.cat([logits, null_logit.to(logits.dtype).view(1, k, 1).expand(b, k, 1)], dim=2)
-    else:
-        absent = torch.zeros_like(absent)
-    log_p = F.log_softmax(logits, dim=2)
-    target = gaussian(cells[visible], h, w, sigma).to(log_p.dtype)  # [n, H·W]
-    located = -(target * log_p[visible][:, : h * w]).sum(1)
-    nowhere = -log_p[absent][:, -1]
-    terms = torch.cat([located, nowhere])
-    return terms.mean() if len(terms) else similarity.sum() * 0.0
+    _, _, h, w = similarity.shape
+    logits = similarity.flatten(2)[visible] / temperature  # [n, H·W]
+    target = gaussian(cells[visible], h, w, sigma).to(logits.dtype)
+    return mean_or_zero(-(target * F.log_softmax(logits, dim=1)).sum(1), similarity)
+
+
+def presence(
+    similarity: Tensor,  # [B, K, H, W] u_p · θ_k
+    visible: Tensor,  # [B, K] bool
+    hidden: Tensor,  # [B, K] bool
+    null_logit: Tensor,  # [K], learned
+    temperature: float,
+) -> Tensor:
+    """mean over visible and hidden keypoints of  −log P,  P(visible) = Z / (Z + exp ν_k),  Z = Σ_p exp(u_p·θ_k/τ).
+
+    ν_k is the logit of a null class, "nowhere in this image", beside the cells: together with `dense` at equal
+    weights this is one softmax over the cells and the null class.
+    """
+    excess = torch.logsumexp(similarity.flatten(2) / temperature, dim=2) - null_logit  # [B, K]
+    terms = torch.cat([F.softplus(-excess[visible]), F.softplus(excess[hidden])])
+    return mean_or_zero(terms, similarity)
+
+
+def mean_or_zero(terms: Tensor, anchor: Tensor) -> Tensor:
+    """The mean, or a zero that still belongs to the graph of `anchor` if there is no term."""
+    return terms.mean() if len(terms) else anchor.sum() * 0.0
 
 
 def gaussian(cells: Tensor, height: int, width: int, sigma: float) -> Tensor:

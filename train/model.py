@@ -42,6 +42,7 @@ class Losses(NamedTuple):
     contrastive: Tensor
     repulsion: Tensor
     dense: Tensor
+    presence: Tensor
 
 
 class CokeModel(nn.Module):
@@ -63,7 +64,7 @@ class CokeModel(nn.Module):
             keypoints, recipe.channels, recipe.prototypes, recipe.prototype_momentum, recipe.prototype_cap
         )
         self.clutter_bank = ClutterBank(recipe.clutter_size, recipe.channels)
-        self.null_logit = nn.Parameter(torch.zeros(keypoints)) if recipe.null_class else None
+        self.null_logit = nn.Parameter(torch.zeros(keypoints)) if recipe.presence else None
         normalisation = self.backbone.pretrained_cfg
         self.register_buffer("mean", torch.tensor(normalisation["mean"]))  # type: ignore[index]
         self.register_buffer("std", torch.tensor(normalisation["std"]))  # type: ignore[index]
@@ -100,36 +101,24 @@ class CokeModel(nn.Module):
         near = (distance <= recipe.near)[visible]  # [n, K]
         clutter = draw_clutter(unit.detach(), theta.detach(), batch, recipe, STRIDE)
         drawn = unit.permute(0, 2, 3, 1).flatten(0, 2)[clutter]  # [m, C]
-        zero = unit.new_zeros(())
-        parts = Losses(
-            total=zero,
-            contrastive=loss.contrastive(
-                own, keypoint, near, theta, beta, recipe.temperature, recipe.clutter_weight
-            )
-            if recipe.contrastive
-            else zero,
-            repulsion=loss.repulsion(drawn, theta) if recipe.repulsion else zero,
-            dense=loss.dense(
-                torch.einsum("kc,bchw->bkhw", theta, unit),
-                cells,
-                visible,
-                hidden,
-                self.null_logit,
-                recipe.temperature,
-                recipe.dense_sigma,
-            )
-            if recipe.dense
-            else zero,
-        )
+        similarity = torch.einsum("kc,bchw->bkhw", theta, unit)
+        tau = recipe.temperature
+        terms = {
+            "contrastive": lambda: loss.contrastive(
+                own, keypoint, near, theta, beta, tau, recipe.clutter_weight
+            ),
+            "repulsion": lambda: loss.repulsion(drawn, theta),
+            "dense": lambda: loss.dense(similarity, cells, visible, tau, recipe.dense_sigma),
+            "presence": lambda: loss.presence(similarity, visible, hidden, self.null_logit, tau),
+        }
+        parts = {
+            name: term() if getattr(recipe, name) else unit.new_zeros(()) for name, term in terms.items()
+        }
+        total = torch.stack([getattr(recipe, name) * part for name, part in parts.items()]).sum()
         if self.training:
             self.keypoint_bank.update(own.detach(), keypoint)
             self.clutter_bank.push(drawn.detach())
-        total = (
-            recipe.contrastive * parts.contrastive
-            + recipe.repulsion * parts.repulsion
-            + recipe.dense * parts.dense
-        )
-        return parts._replace(total=total)
+        return Losses(total=total, **parts)
 
 
 def normalise(image: Tensor, mean: Tensor, std: Tensor) -> Tensor:

@@ -61,7 +61,9 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     repulsion: Annotated[float, Meta(ge=0, description="weight of clutter · prototypes")] = 0.1
     dense: Annotated[float, Meta(ge=0, description="weight of the dense term")] = 1.0
     dense_sigma: Annotated[Positive, Meta(description="σ of its target, in cells")] = 0.7
-    null_class: Annotated[bool, Meta(description="dense term: hidden keypoints are nowhere")] = True
+    presence: Annotated[
+        float, Meta(ge=0, description="weight of the null class: hidden keypoints are nowhere (0: none)")
+    ] = 0.3
 
     # --- score ---
     rule: Annotated[
@@ -72,19 +74,19 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     # --- augmentation ---
     flip: Annotated[Share, Meta(description="share of mirrored crops")] = 0.5
     scale: Annotated[Share, Meta(description="crop scale between 1/(1 + this) and 1 + this")] = 0.3
-    rotation: Annotated[float, Meta(ge=0, le=180, description="rotation ± degrees")] = 40.0
+    rotation: Annotated[float, Meta(ge=0, le=180, description="rotation ± degrees")] = 30.0
     shift: Annotated[Share, Meta(description="shift ± share of the crop")] = 0.06
     colour: Annotated[Share, Meta(description="strength of brightness, contrast, saturation changes")] = 0.3
-    occluders: Annotated[Share, Meta(description="share of crops with pasted occluders")] = 0.5
+    occluders: Annotated[Share, Meta(description="share of crops with pasted occluders")] = 0.4
     occluder_images: Annotated[
         str | None, Meta(description="folder of photos to cut occluders from; else other training images")
     ] = None
 
     # --- optimisation ---
-    epochs: Annotated[int, Meta(ge=1, description="passes over the training images")] = 100
+    epochs: Annotated[int, Meta(ge=1, description="passes over the training images")] = 90
     batch_size: Annotated[int, Meta(ge=1, description="images per step")] = 16
     lr: Annotated[Positive, Meta(description="peak learning rate of neck and prototypes")] = 1e-3
-    backbone_lr: Annotated[Positive, Meta(description="peak learning rate of the backbone")] = 3e-4
+    backbone_lr: Annotated[Positive, Meta(description="peak learning rate of the backbone")] = 4e-4
     weight_decay: Annotated[float, Meta(ge=0, description="AdamW weight decay")] = 1e-2
     warmup: Annotated[Share, Meta(description="share of the steps that warm up; then a cosine to zero")] = (
         0.05
@@ -117,7 +119,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "prototypes": "momentum",
         "clutter_distance": 0.0,
         "dense": 0.0,
-        "null_class": False,
+        "presence": 0.0,
         "rule": "similarity",
         "flip": 0.0,
         "scale": 0.0,

@@ -6,7 +6,19 @@ import csv
 from collections.abc import Mapping
 from pathlib import Path
 
-FIELDS = ("epoch", "step", "seconds", "lr", "total", "contrastive", "repulsion", "dense", "pck", "best_pck")
+FIELDS = (
+    "epoch",
+    "step",
+    "seconds",
+    "lr",
+    "total",
+    "contrastive",
+    "repulsion",
+    "dense",
+    "presence",
+    "pck",
+    "best_pck",
+)
 
 
 class RunLog:

@@ -53,7 +53,7 @@ def draw_clutter(features: Tensor, prototypes: Tensor, batch: Batch, recipe: Rec
         x, y = centre[..., 0], centre[..., 1]
         allowed &= (x < x0) | (x > x1) | (y < y0) | (y > y1)
     chosen = choose(features, prototypes, allowed.flatten(1), batch.seed, recipe)
-    if recipe.null_class:
+    if recipe.presence:
         chosen = torch.cat([chosen, covered_cells(batch, h, w, stride)])
     return chosen
 

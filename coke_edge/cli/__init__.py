@@ -10,6 +10,7 @@ import importlib
 import sys
 
 import typer
+import typer.main
 
 from coke_edge.errors import CokeError
 
@@ -60,7 +61,10 @@ def build() -> typer.Typer:
 def main() -> None:
     """Run the command line; a problem that the user can solve becomes one sentence and an exit code."""
     try:
-        build()()
+        command = typer.main.get_command(build())
+        # The list of commands is plain text: formatting it would cost more time than all the rest of `--help`.
+        command.rich_markup_mode = None  # type: ignore[attr-defined]
+        command()
     except CokeError as error:
         fail(str(error), error.exit_code)
     except ModuleNotFoundError as error:

@@ -64,63 +64,80 @@ def test_repulsion_is_the_mean_of_all_products() -> None:
     assert float(loss.repulsion(torch.zeros(0, 6), torch.from_numpy(theta).float())) == 0.0
 
 
-def dense_by_hand(
-    s: np.ndarray,
-    cells: np.ndarray,
-    visible: np.ndarray,
-    absent: np.ndarray,
-    null: np.ndarray | None,
-    sigma: float,
-) -> float:
+def dense_by_hand(s: np.ndarray, cells: np.ndarray, visible: np.ndarray, sigma: float) -> float:
     b, k, h, w = s.shape
     terms = []
-    for i in range(b):
-        for j in range(k):
-            if not (visible[i, j] or (absent[i, j] and null is not None)):
-                continue
+    for i, j in np.ndindex(b, k):
+        if visible[i, j]:
             logits = [s[i, j, y, x] / TAU for y in range(h) for x in range(w)]
-            total = sum(math.exp(v) for v in logits) + (math.exp(null[j]) if null is not None else 0.0)
-            if visible[i, j]:
-                cx, cy = cells[i, j]
-                g = [
-                    math.exp(-((x - cx) ** 2 + (y - cy) ** 2) / (2 * sigma**2))
-                    for y in range(h)
-                    for x in range(w)
-                ]
-                terms.append(-sum(t / sum(g) * (v - math.log(total)) for t, v in zip(g, logits, strict=True)))
-            else:
-                assert null is not None
-                terms.append(math.log(total) - null[j])
+            log_total = math.log(sum(math.exp(v) for v in logits))
+            cx, cy = cells[i, j]
+            g = [
+                math.exp(-((x - cx) ** 2 + (y - cy) ** 2) / (2 * sigma**2))
+                for y in range(h)
+                for x in range(w)
+            ]
+            terms.append(-sum(t / sum(g) * (v - log_total) for t, v in zip(g, logits, strict=True)))
     return float(np.mean(terms)) if terms else 0.0
 
 
-@given(seed=st.integers(0, 999), with_null=st.booleans())
+def presence_by_hand(s: np.ndarray, visible: np.ndarray, hidden: np.ndarray, null: np.ndarray) -> float:
+    terms = []
+    for i, j in np.ndindex(*visible.shape):
+        z = np.exp(s[i, j] / TAU).sum()
+        p = z / (z + math.exp(null[j]))
+        terms += [-math.log(p)] * bool(visible[i, j]) + [-math.log(1 - p)] * bool(hidden[i, j])
+    return float(np.mean(terms)) if terms else 0.0
+
+
+@given(seed=st.integers(0, 999))
 @settings(max_examples=30, deadline=None)
-def test_dense_is_a_softmax_over_the_image(seed: int, with_null: bool) -> None:
+def test_dense_and_presence_are_their_formulas(seed: int) -> None:
     rng = np.random.default_rng(seed)
     b, k, h, w = 2, 3, 4, 5
     s = rng.uniform(-1, 1, (b, k, h, w))
     cells = rng.uniform(0, [w - 1, h - 1], (b, k, 2))
     state = rng.integers(0, 3, (b, k))
-    visible, absent = state == 2, state == 1
-    null = rng.normal(size=k) if with_null else None
+    visible, hidden = state == 2, state == 1
+    null = rng.normal(5, 5, size=k)
     cells[~visible] = np.nan
-    got = loss.dense(
-        torch.from_numpy(s), torch.from_numpy(cells), torch.from_numpy(visible), torch.from_numpy(absent),
-        None if null is None else torch.from_numpy(null), TAU, 0.7,
-    )  # fmt: skip
-    assert math.isclose(
-        float(got), dense_by_hand(s, cells, visible, absent, null, 0.7), rel_tol=1e-5, abs_tol=1e-6
+    maps, seen, gone = torch.from_numpy(s), torch.from_numpy(visible), torch.from_numpy(hidden)
+    got = loss.dense(maps, torch.from_numpy(cells), seen, TAU, 0.7)
+    assert math.isclose(float(got), dense_by_hand(s, cells, visible, 0.7), rel_tol=1e-5, abs_tol=1e-6)
+    got = loss.presence(maps, seen, gone, torch.from_numpy(null), TAU)
+    assert math.isclose(float(got), presence_by_hand(s, visible, hidden, null), rel_tol=1e-6, abs_tol=1e-9)
+
+
+def test_dense_and_presence_at_equal_weights_are_one_softmax_with_a_null_class() -> None:
+    rng = np.random.default_rng(0)
+    s, cells = (
+        torch.from_numpy(rng.uniform(-1, 1, (4, 3, 4, 5))),
+        torch.from_numpy(rng.uniform(0, 3, (4, 3, 2))),
     )
+    everything, nothing = torch.ones(4, 3, dtype=torch.bool), torch.zeros(4, 3, dtype=torch.bool)
+    null = torch.from_numpy(rng.normal(5, 5, size=3))
+    logits = torch.cat([s.flatten(2) / TAU, null.view(1, 3, 1).expand(4, 3, 1)], dim=2)
+    target = loss.gaussian(cells.flatten(0, 1), 4, 5, 0.7).view(4, 3, 20)
+    joint = -(target * logits.log_softmax(2)[..., :20]).sum(2).mean()
+    parts = loss.dense(s, cells, everything, TAU, 0.7) + loss.presence(s, everything, nothing, null, TAU)
+    torch.testing.assert_close(parts, joint, rtol=1e-5, atol=1e-6)
 
 
-def test_dense_gradient_is_finite_when_a_keypoint_is_unlabelled() -> None:
+def test_gradients_are_finite_when_a_keypoint_is_unlabelled() -> None:
     s = torch.zeros(1, 2, 3, 3, requires_grad=True)
     cells = torch.tensor([[[1.0, 1.0], [math.nan, math.nan]]])
-    value = loss.dense(
-        s, cells, torch.tensor([[True, False]]), torch.tensor([[False, False]]), torch.zeros(2), TAU, 0.7
-    )
-    value.backward()
+    seen, gone = torch.tensor([[True, False]]), torch.tensor([[False, False]])
+    (loss.dense(s, cells, seen, TAU, 0.7) + loss.presence(s, seen, gone, torch.zeros(2), TAU)).backward()
     assert s.grad is not None
     assert torch.isfinite(s.grad).all()
     assert s.grad[0, 1].abs().sum() == 0
+
+
+def test_without_any_keypoint_every_term_is_a_differentiable_zero() -> None:
+    s = torch.zeros(1, 2, 3, 3, requires_grad=True)
+    none = torch.zeros(1, 2, dtype=torch.bool)
+    total = loss.dense(s, torch.zeros(1, 2, 2), none, TAU, 0.7) + loss.presence(
+        s, none, none, torch.zeros(2), TAU
+    )
+    total.backward()
+    assert float(total.detach()) == 0.0

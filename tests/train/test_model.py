@@ -67,12 +67,11 @@ def test_a_step_fills_the_banks_after_the_loss() -> None:
 
 
 def test_the_total_is_the_weighted_sum_and_parts_can_be_off() -> None:
-    recipe = make_recipe(**TINY, contrastive=2.0, repulsion=0.5, dense=0.25)
+    recipe = make_recipe(**TINY, contrastive=2.0, repulsion=0.5, dense=0.25, presence=3.0)
     losses = CokeModel(recipe, 3).eval()(batch())
-    torch.testing.assert_close(
-        losses.total, 2 * losses.contrastive + 0.5 * losses.repulsion + 0.25 * losses.dense
-    )
-    only = CokeModel(make_recipe(**TINY, repulsion=0.0, dense=0.0), 3).eval()(batch())
+    weighted = 2 * losses.contrastive + 0.5 * losses.repulsion + 0.25 * losses.dense + 3 * losses.presence
+    torch.testing.assert_close(losses.total, weighted)
+    only = CokeModel(make_recipe(**TINY, repulsion=0.0, dense=0.0, presence=0.0), 3).eval()(batch())
     torch.testing.assert_close(only.total, only.contrastive)
     assert float(only.dense) == 0.0
 

@@ -18,12 +18,8 @@ def test_every_named_recipe_is_valid(name: str) -> None:
 
 def test_the_paper_recipe_has_nothing_of_ours() -> None:
     paper = make_recipe("paper")
-    assert (paper.dense, paper.null_class, paper.prototypes, paper.rule) == (
-        0.0,
-        False,
-        "momentum",
-        "similarity",
-    )
+    assert paper.dense == paper.presence == 0.0
+    assert (paper.prototypes, paper.rule) == ("momentum", "similarity")
     assert paper.occluders == paper.flip == paper.colour == 0.0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from coke_edge.errors import CokeError
 from coke_edge.train.data.generated import write_generated
 from coke_edge.train.recipe import Recipe, make_recipe

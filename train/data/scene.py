@@ -107,10 +107,8 @@ def _draw_thing(image: Image, rng: Rng, near: tuple[float, float] | None = None)
     """Draw a washer, a nut, a rod, a cable or a label with its shadow; returns what it covers [H, W]."""
     height, width = image.shape[:2]
     mask = np.zeros((height, width), np.uint8)
-    if near is None:
-        at = rng.uniform((0, 0), (width, height))
-    else:
-        at = np.asarray(near) + rng.uniform(-0.3, 0.3, 2) * height
+    anywhere, close = rng.uniform((0, 0), (width, height)), rng.uniform(-0.3, 0.3, 2) * height
+    at = anywhere if near is None else np.asarray(near) + close
     size, angle = height * rng.uniform(0.04, 0.11), rng.uniform(0, 2 * np.pi)
     kind = rng.choice(["washer", "nut", "rod", "cable", "label"])
     if kind in ("washer", "nut"):

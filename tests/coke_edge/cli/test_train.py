@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+
 from coke_edge.cli import COMMANDS
 from coke_edge.train.data.generated import write_generated
 from coke_edge.train.recipe import Recipe
@@ -55,10 +56,10 @@ def test_train_on_generated_data_and_say_what_is_next(tmp_path: Path) -> None:
     result = run(
         "train", "--data", f"coco:{tmp_path}/data/annotations.json", "--recipe", "tiny", "--out", str(tmp_path / "run"),
         "--backbone", "test_efficientnet", "--pretrained", "none", "--width", "64", "--height", "64", "--epochs", "1",
-        "--batch-size", "4", "--workers", "0", "--no-null-class", "--json",
+        "--batch-size", "4", "--workers", "0", "--no-fold-batchnorm", "--json",
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     report = json.loads(result.stdout)
     assert report["finished"]
     assert "Next: coke-edge export" in result.stderr
-    assert "null_class: false" in (tmp_path / "run" / "recipe.yaml").read_text()
+    assert "fold_batchnorm: false" in (tmp_path / "run" / "recipe.yaml").read_text()
