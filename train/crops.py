@@ -12,11 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from coke_edge.errors import DataError
 from coke_edge.geometry import Affine, box_to_crop, transform
 from coke_edge.manifest import InputSpec, Keypoints2D
 from coke_edge.preprocess import crop
-from coke_edge.stream.images import SUFFIXES
+from coke_edge.stream.images import list_images
 from coke_edge.train.data.images import ImageCache
 from coke_edge.train.data.sample import UNLABELLED, KeypointDataset, Sample
 from coke_edge.train.model import Batch
@@ -86,11 +85,7 @@ def occluder_photos(recipe: Recipe, samples: Sequence[Sample]) -> list[Path]:
     """Where occluders are cut from: the recipe's folder, or the training images themselves."""
     if recipe.occluder_images is None:
         return sorted({sample.image for sample in samples})
-    folder = Path(recipe.occluder_images)
-    found = sorted(p for p in folder.glob("*") if p.suffix.lower() in SUFFIXES)
-    if not found:
-        raise DataError(f"there is no image in the folder of occluders {folder}: check --occluder-images")
-    return found
+    return list_images(Path(recipe.occluder_images))
 
 
 def flip_order(keypoints: Keypoints2D) -> NDArray[np.int64]:

@@ -27,6 +27,7 @@ EXTRA_OF = {
     "matplotlib": "train",
     "tensorboard": "train",
     "onnx": "export",
+    "onnx_ir": "export",
     "onnxscript": "export",
 }
 

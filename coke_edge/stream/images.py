@@ -44,6 +44,21 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     return np.ascontiguousarray(image, dtype=np.uint8)
 
 
+def is_image(path: Path) -> bool:
+    """Whether the name says that it is an image; hidden files are none."""
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
+def list_images(folder: Path) -> list[Path]:
+    """The image files of a folder, by name. Raises DataError if there is no such folder or no image in it."""
+    if not folder.is_dir():
+        raise DataError(f"there is no folder {folder}; name one that holds images")
+    found = sorted(path for path in folder.iterdir() if is_image(path))
+    if not found:
+        raise DataError(f"{folder} holds no image; name a folder that does")
+    return found
+
+
 def write_image(path: str | os.PathLike[str], image: NDArray[np.uint8]) -> None:
     """Write uint8 [H, W, 3] BGR in the format that the suffix names; the file appears whole or not at all.
 

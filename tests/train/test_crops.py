@@ -79,7 +79,7 @@ def test_occluders_hide_what_they_cover(dots: KeypointDataset) -> None:
 def test_occluders_from_a_folder(dots: KeypointDataset, tmp_path: Path) -> None:
     crops = Crops(dots, recipe(occluders=1.0, occluder_images=str(dots.samples[0].image.parent)), SPEC)
     assert len(crops.photos) == 12
-    with pytest.raises(DataError, match="no image in the folder of occluders"):
+    with pytest.raises(DataError, match="holds no image"):
         Crops(dots, recipe(occluder_images=str(tmp_path)), SPEC)
 
 

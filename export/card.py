@@ -1,0 +1,107 @@
+"""What is known of a model's making: for the manifest as data, for people as MODEL_CARD.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from coke_edge.export.parity import Verdict
+from coke_edge.manifest import ModelSpec
+from coke_edge.train.checkpoint import Checkpoint
+
+# What the publishers say of their data, by the scheme of a specification.
+TERMS = {
+    "lsp": (
+        "Leeds Sports Pose (Johnson and Everingham, BMVC 2010): photographs from Flickr, published "
+        "for research. The photographers keep their rights; use it for research, or clear the rights first."
+    ),
+    "pascal3d": (
+        "PASCAL3D+ (Xiang, Mottaghi and Savarese, WACV 2014): images of PASCAL VOC and ImageNet, published "
+        "for research under their terms."
+    ),
+    "coco": "Annotations in the COCO format: the terms are those of the images' owner.",
+}
+GATE_COLUMNS = ("precision", "images", "keypoints", "median", "p99", "max", "ties")
+UNKNOWN_TERMS = "The data set's terms are not recorded: ask whoever trained the model."
+
+
+def training_summary(checkpoint: Checkpoint) -> dict[str, Any]:
+    """The recipe, the data and the measured figures of a checkpoint, without the folders of the machine."""
+    recipe: dict[str, Any] = msgspec.to_builtins(checkpoint.recipe)
+    for key in ("pretrained", "occluder_images"):
+        recipe[key] = recipe[key] and Path(recipe[key]).name
+    summary = {**checkpoint.training, "recipe": recipe}
+    if "data" in summary:
+        summary["data"] = without_folders(str(summary["data"]))
+    return summary
+
+
+def without_folders(spec: str) -> str:
+    """A data set's specification with every path cut to its last part: `lsp:/data/lsp` → `lsp:lsp`."""
+    location, mark, query = spec.partition("?")
+    scheme, _, path = location.partition(":")
+    parameters = [part.partition("=") for part in query.split("&") if part]
+    shortened = "&".join(f"{name}={Path(value).name}" for name, _, value in parameters)
+    return f"{scheme}:{Path(path).name}{mark}{shortened}"
+
+
+def model_card(name: str, spec: ModelSpec, training: Mapping[str, Any], gate: Mapping[str, Verdict]) -> str:
+    """The card in Markdown; `training` as `training_summary` gives it."""
+    data, recipe = str(training.get("data", "")), training.get("recipe", {})
+    size, head = spec.input, spec.head
+    figures = {k: v for k, v in training.items() if k not in ("recipe", "data")}
+    calibrated = "calibrated on validation images" if spec.visibility else "not calibrated"
+    return f"""# {name}
+
+Finds {len(spec.keypoints.names)} keypoints of one object in a box: {", ".join(spec.keypoints.names)}.
+
+* Input: a crop of {size.width} by {size.height} pixels that holds the object's box times {size.box_margin:g}.
+* Network: {recipe.get("backbone", "not recorded")}, features at stride {spec.stride}.
+* Score: rule `{head.rule}`, τ = {head.temperature:g}, w = {head.clutter_weight:g}.
+* Peaks kept per keypoint: {head.peaks}.
+* Visibility: {calibrated}.
+
+## Data and licence terms
+
+Trained on `{data or "not recorded"}`. {TERMS.get(data.partition(":")[0], UNKNOWN_TERMS)}
+Initial weights: `{recipe.get("pretrained", "not recorded")}`; where they come from ImageNet, its terms apply.
+
+## Figures
+
+{table(("figure", "value"), flatten(figures))}
+## Exported graphs against torch
+
+Distances are in crop pixels, after the sub-cell step, on real images.
+
+{table(GATE_COLUMNS, (gate_row(*item) for item in gate.items()))}
+## Limits
+
+* One object per box; the box comes from elsewhere. Every keypoint gets a place, also a hidden one: read its
+  visibility{"" if spec.visibility else ", once it is calibrated"}.
+* The figures hold for images like those of the data set. Measure on your own with
+  `coke-edge eval {name}.coke --data …`.
+"""
+
+
+def gate_row(precision: str, verdict: Verdict) -> tuple[Any, ...]:
+    """One line of the gate's table."""
+    pixels = (f"{verdict.pixels[key]:.3f}" for key in ("median", "p99", "max"))
+    return (precision, verdict.images, verdict.keypoints, *pixels, verdict.ties)
+
+
+def flatten(figures: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested figures as (dotted name, value)."""
+    for key, value in figures.items():
+        if isinstance(value, Mapping):
+            yield from flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", f"{value:.4g}" if isinstance(value, float) else value
+
+
+def table(header: tuple[str, ...], rows: Iterator[tuple[Any, ...]]) -> str:
+    """A Markdown table."""
+    lines = [header, ("---",) * len(header), *rows]
+    return "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)

@@ -1,0 +1,53 @@
+"""Real pictures as the network sees them: what an exported graph is held against torch on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coke_edge.geometry import box_to_crop, frame_box
+from coke_edge.manifest import InputSpec
+from coke_edge.preprocess import crop
+from coke_edge.stream.images import list_images, read_image
+from coke_edge.train.data.sample import KeypointDataset
+
+T = TypeVar("T")
+
+
+class Crop(NamedTuple):
+    """One picture, cut out as at detection."""
+
+    name: str  # file name, for reports: no folder of this machine
+    image: NDArray[np.uint8]  # [height, width, 3] BGR
+
+
+def dataset_crops(dataset: KeypointDataset, size: InputSpec, count: int) -> Iterator[Crop]:
+    """The boxes of `count` samples, spread evenly over a data set.
+
+    Raises DataError if an image cannot be read.
+    """
+    for sample in spread(dataset.samples, count):
+        affine = box_to_crop(sample.box, size.width, size.height, size.box_margin)
+        yield Crop(sample.image.name, crop(read_image(sample.image), affine, size))
+
+
+def folder_crops(folder: Path, size: InputSpec, count: int) -> Iterator[Crop]:
+    """`count` images of a folder, each whole, spread evenly over their sorted names.
+
+    Raises DataError if there is none or one cannot be read.
+    """
+    for path in spread(list_images(folder), count):
+        frame = read_image(path)
+        affine = box_to_crop(frame_box(frame.shape[1], frame.shape[0]), size.width, size.height)
+        yield Crop(path.name, crop(frame, affine, size))
+
+
+def spread(items: Sequence[T], count: int) -> list[T]:
+    """At most `count` of the items, evenly spread, in their order."""
+    if len(items) <= count:
+        return list(items)
+    return [items[round(i)] for i in np.linspace(0, len(items) - 1, count)]
