@@ -20,8 +20,10 @@ demo-train: $(VENV)/.dev  ## generate a data set, train on it, export, evaluate,
 demo-model: $(VENV)/.dev  ## train the model that the package ships (LSP in $$COKE_EDGE_DATA; under an hour on two cores)
 	@test -d "$(DATA)/lsp" || { echo "set COKE_EDGE_DATA to the folder that holds lsp/"; exit 2; }
 	$(BIN)/coke-edge train --data "lsp:$(DATA)/lsp" --recipe edge --out out/demo-model
-	$(BIN)/coke-edge export out/demo-model -o coke_edge/assets/person.coke
-	$(BIN)/coke-edge eval coke_edge/assets/person.coke --data "lsp:$(DATA)/lsp" --split test
+	$(BIN)/coke-edge eval out/demo-model --data "lsp:$(DATA)/lsp" --split test --report out/demo-model/test
+	$(BIN)/coke-edge export out/demo-model -o coke_edge/assets/person.coke --split test \
+	    --evaluation out/demo-model/test/evaluation.json
+	$(BIN)/coke-edge eval demo --data "lsp:$(DATA)/lsp" --split test
 
 test: $(VENV)/.dev  ## all tests; those that need real data skip unless COKE_EDGE_DATA or ../shared/data is there
 	$(BIN)/python -m pytest

@@ -8,9 +8,11 @@ from typing import Any
 
 import msgspec
 
+from coke_edge.errors import ExportError
 from coke_edge.export.parity import Verdict
 from coke_edge.manifest import ModelSpec
 from coke_edge.train.checkpoint import Checkpoint
+from coke_edge.train.metrics import USUAL_THRESHOLD
 
 # What the publishers say of their data, by the scheme of a specification.
 TERMS = {
@@ -24,6 +26,16 @@ TERMS = {
     ),
     "coco": "Annotations in the COCO format: the terms are those of the images' owner.",
 }
+MEASURED = (
+    "split",
+    "images",
+    "keypoints",
+    "normaliser",
+    "pck",
+    "left_right_forgiven",
+    "median_error_px",
+    "visibility_auroc",
+)
 GATE_COLUMNS = ("precision", "images", "keypoints", "median", "p99", "max", "ties")
 UNKNOWN_TERMS = "The data set's terms are not recorded: ask whoever trained the model."
 
@@ -37,6 +49,25 @@ def training_summary(checkpoint: Checkpoint) -> dict[str, Any]:
     if "data" in summary:
         summary["data"] = without_folders(str(summary["data"]))
     return summary
+
+
+def read_evaluation(path: Path) -> dict[str, Any]:
+    """The figures of an `evaluation.json` that belong into a model card: what was measured, on what, and how.
+
+    Raises ExportError if the file is none of `coke-edge eval --report`.
+    """
+    try:
+        found: dict[str, Any] = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+        usual = USUAL_THRESHOLD[found["normaliser"]]
+        return {
+            "data": without_folders(found["dataset"]),
+            **{key: found[key] for key in MEASURED},
+            f"pck@{usual} of": {name: row["pck"][usual] for name, row in found["per_keypoint"].items()},
+        }
+    except OSError as error:
+        raise ExportError(f"cannot read the evaluation {path}: {error.strerror}") from None
+    except (msgspec.DecodeError, KeyError, TypeError):
+        raise ExportError(f"{path} is no evaluation.json written by `coke-edge eval --report`") from None
 
 
 def without_folders(spec: str) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import safetensors.numpy
@@ -31,12 +32,13 @@ def export_bundle(
     *,
     peaks: int | None = None,
     limits: Limits | None = None,
+    evaluation: Mapping[str, Any] | None = None,
     report: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Verdict]:
     """Write the bundle `out` and return the gate's verdicts, by precision.
 
-    `crops` are real pictures, cut to the input's size; `peaks` replaces the checkpoint's M; `report` is told
-    what is being done.
+    `crops` are real pictures, cut to the input's size; `peaks` replaces the checkpoint's M; `evaluation` (of
+    `card.read_evaluation`) goes into the manifest and the model card; `report` is told what is being done.
 
     Raises ExportError if the graph is not what torch computes or `out` cannot be written; then there is no
     file, and one that was there before is untouched.
@@ -56,6 +58,8 @@ def export_bundle(
         verdicts[precision] = compare(expected, onnx_runtime(graph), spec, limits or Limits())
         require(precision, verdicts[precision])
     training = training_summary(checkpoint)
+    if evaluation:
+        training["evaluation"] = dict(evaluation)
     manifest = Manifest(
         name=out.stem,
         model=spec,

@@ -32,21 +32,26 @@ def export(
     images: Annotated[Path | None, typer.Option(help="folder of images to check on instead")] = None,
     count: Annotated[int, typer.Option(min=1, help="images to check on, at most")] = 200,
     peaks: Annotated[int | None, typer.Option(min=1, max=8, help="peaks kept per keypoint")] = None,
+    evaluation: Annotated[
+        Path | None, typer.Option(help="evaluation.json of `eval --report`, for the model card")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="print the verdict as one JSON object")] = False,
 ) -> None:
     """Write a bundle, after its graph agreed with torch on real images; otherwise no file and exit code 3."""
     from rich.console import Console
 
+    from coke_edge.export.card import read_evaluation
     from coke_edge.export.export import export_bundle
     from coke_edge.train.checkpoint import load_checkpoint
 
     if data and images:
         raise ExportError("check on a data set (--data) or on a folder (--images), not on both")
+    figures = read_evaluation(evaluation) if evaluation else None
     console = Console(stderr=True)
     loaded = load_checkpoint(checkpoint)
     crops = images_to_check_on(loaded, data, split, images, count)
     with console.status("loading") as status:
-        verdicts = export_bundle(loaded, out, crops, peaks=peaks, report=status.update)
+        verdicts = export_bundle(loaded, out, crops, peaks=peaks, evaluation=figures, report=status.update)
     if json:
         import json as library
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
-from coke_edge.export.card import flatten, model_card, training_summary, without_folders
+from coke_edge.errors import ExportError
+from coke_edge.export.card import flatten, model_card, read_evaluation, training_summary, without_folders
 from coke_edge.export.parity import Limits, Verdict, Worst
 from coke_edge.train.checkpoint import Checkpoint
 
@@ -66,3 +69,38 @@ def test_flatten() -> None:
         "a.c.d": 2,
         "e": "f",
     }
+
+
+EVALUATION = {
+    "dataset": "lsp:/data/sets/lsp",
+    "split": "test",
+    "images": 5,
+    "keypoints": 60,
+    "normaliser": "torso",
+    "pck": {"0.1": 40.0, "0.2": 70.0},
+    "left_right_forgiven": {"0.1": 45.0, "0.2": 80.0},
+    "median_error_px": 3.0,
+    "visibility_auroc": None,
+    "per_keypoint": {"neck": {"pck": {"0.1": 50.0, "0.2": 90.0}, "count": 5}},
+    "latency_ms": {"median": 9.0, "p95": 12.0},
+}
+
+
+def test_measured_figures_come_from_an_evaluation(tmp_path: Path) -> None:
+    file = tmp_path / "evaluation.json"
+    file.write_bytes(msgspec.json.encode(EVALUATION))
+    figures = read_evaluation(file)
+    assert figures["data"] == "lsp:lsp"
+    assert figures["pck"] == {"0.1": 40.0, "0.2": 70.0}
+    assert figures["pck@0.2 of"] == {"neck": 90.0}
+    assert "latency_ms" not in figures  # of the machine, not of the model
+
+
+@pytest.mark.parametrize("content", [b"{}", b"[]", b"no json", b'{"normaliser": "torso"}'])
+def test_another_file_is_no_evaluation(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "evaluation.json"
+    file.write_bytes(content)
+    with pytest.raises(ExportError, match=r"no evaluation\.json"):
+        read_evaluation(file)
+    with pytest.raises(ExportError, match="cannot read the evaluation"):
+        read_evaluation(tmp_path / "absent.json")
