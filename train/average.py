@@ -6,7 +6,7 @@ import copy
 from typing import Generic, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -34,10 +34,6 @@ class AveragedModel(Generic[Module]):
         torch._foreach_lerp_([ours[n] for n in blended], [theirs[n] for n in blended], 1 - d)
         for name in ours.keys() - set(blended):
             ours[name].copy_(theirs[name])
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """The averaged tensors."""
-        return dict(self.module.state_dict())
 
 
 def batchnorm_statistics(model: nn.Module) -> set[str]:

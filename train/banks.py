@@ -19,7 +19,7 @@ class KeypointBank(nn.Module):
     """Prototypes θ [K, C], one unit row per keypoint.
 
     average    θ_k = norm(mean of all features of k so far): the paper's cumulative moving average. The mean is
-               exact over the first `cap` features; from then on each new one weighs 1/cap.
+               exact over the first `cap` features; from then on all that came before weigh as `cap` of them.
     momentum   θ_k ← norm(m·θ_k + (1 − m)·mean of the batch's features of k): the authors' code, without its
                quirk of counting invisible samples as zeros.
     learned    θ_k = norm(v_k), v_k a parameter that receives gradient.

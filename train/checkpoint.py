@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -44,7 +43,8 @@ class Checkpoint:
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], description: Description) -> None:
     """Write a checkpoint whole or not at all; raises BundleError if the disk refuses."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    data = save(plain, metadata={KEY: json.dumps(msgspec.to_builtins(description), sort_keys=True)})
+    # msgspec writes null for NaN, a figure that could not be measured; JSON has no NaN to read back.
+    data = save(plain, metadata={KEY: msgspec.json.encode(description, order="sorted").decode()})
     with replacing(path, BundleError) as file:
         file.write(data)
 

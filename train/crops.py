@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from coke_edge.errors import CokeError
 from coke_edge.geometry import Affine, box_to_crop, transform
 from coke_edge.manifest import InputSpec, Keypoints2D
 from coke_edge.preprocess import crop
@@ -114,7 +115,7 @@ def augmented_affine(
 
 
 def jitter_colour(image: NDArray[np.uint8], strength: float, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Brightness, contrast, saturation and a tint per channel, each 1 ± `strength`; sometimes gray or blurred."""
+    """Brightness, contrast and saturation × (1 ± `strength`), a weaker tint per channel; at times gray or blurred."""
     if strength == 0:
         return image
     brightness, contrast, saturation = 1 + strength * rng.uniform(-1, 1, 3)
@@ -133,7 +134,7 @@ def jitter_colour(image: NDArray[np.uint8], strength: float, rng: np.random.Gene
 
 
 class EpochSampler(Sampler[list[tuple[int, int]]]):
-    """Batches of (epoch, index), shuffled by (seed, epoch); `skip` batches of the first epoch are done already."""
+    """Batches of (epoch, index), shuffled by (seed, epoch), from number `skip` on; set both before each epoch."""
 
     def __init__(self, size: int, batch_size: int, seed: int) -> None:
         self.size, self.batch_size, self.seed = size, batch_size, seed
@@ -151,7 +152,7 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
 
 
 def make_loader(crops: Crops, recipe: Recipe) -> DataLoader[Batch]:
-    """The training loader; set `loader.batch_sampler.epoch` before each epoch."""
+    """The training loader; its `batch_sampler` is an EpochSampler."""
     return DataLoader(
         crops,
         batch_sampler=EpochSampler(len(crops), recipe.batch_size, recipe.seed),
@@ -160,6 +161,16 @@ def make_loader(crops: Crops, recipe: Recipe) -> DataLoader[Batch]:
         worker_init_fn=quiet_worker,
         persistent_workers=recipe.workers > 0,
     )
+
+
+def batches(loader: DataLoader[Batch]) -> Iterator[Batch]:
+    """The loader's batches. What a loader process raises comes as its one sentence, without the traceback."""
+    try:
+        yield from loader
+    except CokeError as error:
+        # torch makes the message of an error in another process the text of its whole traceback.
+        *traceback, last = str(error).rstrip().splitlines()
+        raise type(error)(last.partition(": ")[2] if traceback else last) from None
 
 
 def stack(items: list[Batch]) -> Batch:

@@ -147,11 +147,12 @@ def track(samples: Sequence[Sample], progress: bool) -> Iterable[Sample]:
     from rich.console import Console
     from rich.progress import track as rich_track
 
+    console = Console(stderr=True)
     return rich_track(
         samples,
         description="Evaluating",
-        console=Console(stderr=True),
-        disable=not progress,
+        console=console,
+        disable=not (progress and console.is_terminal),  # elsewhere it would leave an empty line
         transient=True,
     )
 

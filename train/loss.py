@@ -15,7 +15,7 @@ from torch import Tensor
 
 
 def contrastive(
-    features: Tensor,  # [n, C] unit, at labelled keypoints
+    features: Tensor,  # [n, C] unit, at visible keypoints
     keypoint: Tensor,  # [n] which keypoint each one is
     near: Tensor,  # [n, K] bool: prototypes left out because keypoint j lies within δ of this one
     prototypes: Tensor,  # [K, C]

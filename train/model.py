@@ -25,7 +25,7 @@ class Batch(NamedTuple):
     """B crops with their labels; coordinates in crop pixels, pixel centres at integers."""
 
     image: Tensor  # uint8 [B, H, W, 3] BGR
-    keypoints: Tensor  # float32 [B, K, 2], NaN where unlabelled or outside the crop
+    keypoints: Tensor  # float32 [B, K, 2], NaN where the place is not known
     visibility: Tensor  # uint8 [B, K], UNLABELLED | HIDDEN | VISIBLE
     box: Tensor  # float32 [B, 4]
     seed: Tensor  # int64 [B], for what is drawn at random from the crop's cells
@@ -89,8 +89,14 @@ class CokeModel(nn.Module):
 
     def forward(self, batch: Batch) -> Losses:
         """The losses of a batch, then the banks take its features in."""
-        recipe = self.recipe
         unit = F.normalize(self.features(batch.image).float(), dim=1)  # [B, C, h, w]
+        # Under mixed precision the network alone runs in it: a softmax at τ = 0.07 needs float32.
+        with torch.autocast(unit.device.type, enabled=False):
+            return self.losses(unit, batch)
+
+    def losses(self, unit: Tensor, batch: Batch) -> Losses:
+        """The losses of unit features [B, C, H/8, W/8]; in training mode the banks then take them in."""
+        recipe = self.recipe
         theta, beta = self.prototypes, self.clutter.clone()  # the bank changes before the backward pass
         visible, hidden = batch.visibility == VISIBLE, batch.visibility == HIDDEN
         cells = cells_of(batch.keypoints, STRIDE)  # [B, K, 2] fractional (column, row)
@@ -103,17 +109,17 @@ class CokeModel(nn.Module):
         drawn = unit.permute(0, 2, 3, 1).flatten(0, 2)[clutter]  # [m, C]
         similarity = torch.einsum("kc,bchw->bkhw", theta, unit)
         tau = recipe.temperature
-        terms = {
-            "contrastive": lambda: loss.contrastive(
+        parts = {name: unit.new_zeros(()) for name in Losses._fields if name != "total"}
+        if recipe.contrastive:
+            parts["contrastive"] = loss.contrastive(
                 own, keypoint, near, theta, beta, tau, recipe.clutter_weight
-            ),
-            "repulsion": lambda: loss.repulsion(drawn, theta),
-            "dense": lambda: loss.dense(similarity, cells, visible, tau, recipe.dense_sigma),
-            "presence": lambda: loss.presence(similarity, visible, hidden, self.null_logit, tau),
-        }
-        parts = {
-            name: term() if getattr(recipe, name) else unit.new_zeros(()) for name, term in terms.items()
-        }
+            )
+        if recipe.repulsion:
+            parts["repulsion"] = loss.repulsion(drawn, theta)
+        if recipe.dense:
+            parts["dense"] = loss.dense(similarity, cells, visible, tau, recipe.dense_sigma)
+        if self.null_logit is not None:
+            parts["presence"] = loss.presence(similarity, visible, hidden, self.null_logit, tau)
         total = torch.stack([getattr(recipe, name) * part for name, part in parts.items()]).sum()
         if self.training:
             self.keypoint_bank.update(own.detach(), keypoint)

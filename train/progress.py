@@ -23,7 +23,7 @@ from coke_edge.train.state import Progress
 class ProgressBar:
     """One bar over all epochs with the time left; one line an epoch that was validated."""
 
-    def __init__(self, console: Console, epochs: int, progress: Progress) -> None:
+    def __init__(self, console: Console, epochs: int) -> None:
         self.console, self.epochs = console, epochs
         self.bar = Bar(
             TextColumn("{task.description}"),
@@ -35,7 +35,6 @@ class ProgressBar:
             console=console,
         )
         self.task = self.bar.add_task("training", total=None, note="")
-        self.progress = progress
 
     def __enter__(self) -> ProgressBar:
         self.bar.start()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+import re
+import typing
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,7 +19,7 @@ Count = Annotated[int, Meta(ge=0)]
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A training run. The defaults are the recipe `edge`; each comment is the help text of its option."""
+    """A training run. The defaults are the recipe `edge`; each description is the help text of its option."""
 
     # --- model ---
     backbone: Annotated[str, Meta(description="timm backbone with features at strides 8, 16, 32")] = (
@@ -79,7 +82,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     colour: Annotated[Share, Meta(description="strength of brightness, contrast, saturation changes")] = 0.3
     occluders: Annotated[Share, Meta(description="share of crops with pasted occluders")] = 0.4
     occluder_images: Annotated[
-        str | None, Meta(description="folder of photos to cut occluders from; else other training images")
+        str | None, Meta(description="folder of photos to cut occluders from; else the training images")
     ] = None
 
     # --- optimisation ---
@@ -105,7 +108,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     patience: Annotated[Count, Meta(description="stop after so many validations without gain (0: never)")] = 0
 
 
-# What differs from the defaults. `paper`: the authors' loss, banks and schedule, without what we added.
+# What differs from the defaults. `paper`: the authors' loss, banks and rates, without what we added; AdamW, the
+# cosine and the crop around the box are ours there too.
 RECIPES: dict[str, dict[str, Any]] = {
     "edge": {},
     "resnet18": {"backbone": "resnet18"},
@@ -146,9 +150,25 @@ def make_recipe(name_or_file: str = "edge", **overrides: Any) -> Recipe:
     """
     keys = read_keys(name_or_file) if name_or_file not in RECIPES else RECIPES[name_or_file]
     try:
-        return msgspec.convert({**keys, **overrides}, Recipe)
+        # Not strict: YAML takes 1e-3 for text.
+        return msgspec.convert({**keys, **overrides}, Recipe, strict=False)
     except msgspec.ValidationError as error:
-        raise CokeError(f"The recipe {name_or_file} is not valid: {error}.") from error
+        raise CokeError(f"The recipe {name_or_file} is not valid: {reason(error)}.") from error
+
+
+def reason(error: msgspec.ValidationError) -> str:
+    """What is wrong with a key, and what it takes."""
+    text = str(error)
+    if unknown := re.search(r"unknown field `(.*)`", text):
+        near = difflib.get_close_matches(unknown[1], Recipe.__struct_fields__, n=1)
+        return f"there is no key {unknown[1]}" + (f", perhaps {near[0]} is meant" if near else "")
+    wrong, _, key = text.partition(" - at `$.")
+    key = key.rstrip("`")
+    kind = typing.get_type_hints(Recipe).get(key)
+    choices = (
+        f" (choose from {', '.join(typing.get_args(kind))})" if typing.get_origin(kind) is Literal else ""
+    )
+    return f"{key}: {wrong}{choices}" if key else text
 
 
 def read_keys(file: str) -> dict[str, Any]:
@@ -161,7 +181,7 @@ def read_keys(file: str) -> dict[str, Any]:
     try:
         keys = msgspec.yaml.decode(path.read_bytes(), type=dict[str, Any])
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
-        raise CokeError(f"{file} is no YAML file of recipe keys: {error}.") from error
+        raise CokeError(f"{file} is no YAML file of recipe keys: {' '.join(str(error).split())}.") from error
     base = keys.pop("recipe", "edge")
     if base not in RECIPES:
         raise CokeError(f"{file} starts from the recipe {base!r}, but there are only {', '.join(RECIPES)}.")

@@ -22,21 +22,21 @@ FIELDS = (
 
 
 class RunLog:
-    """Appends one row an epoch to `metrics.csv` and the same numbers to TensorBoard."""
+    """Appends one row an epoch, counted from 1, to `metrics.csv` and the same numbers to TensorBoard."""
 
-    def __init__(self, folder: Path, first_epoch: int) -> None:
+    def __init__(self, folder: Path, epochs_done: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
         self.path = folder / "metrics.csv"
-        self.keep_rows_before(first_epoch)
-        self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=first_epoch)
+        self.keep_rows_to(epochs_done)
+        self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=epochs_done + 1)
 
-    def keep_rows_before(self, epoch: int) -> None:
+    def keep_rows_to(self, epoch: int) -> None:
         """Drop the rows that a resumed run will write again."""
         rows = []
         if self.path.exists():
             with self.path.open(newline="") as file:
-                rows = [row for row in csv.DictReader(file) if int(row["epoch"]) < epoch]
+                rows = [row for row in csv.DictReader(file) if int(row["epoch"]) <= epoch]
         with self.path.open("w", newline="") as file:
             writer = csv.DictWriter(file, FIELDS)
             writer.writeheader()

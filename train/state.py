@@ -67,8 +67,13 @@ class TrainState:
             raise CokeError(
                 f"a run resumes only with its own recipe, but this one changes {', '.join(different)}"
             )
-        self.model.load_state_dict(unprefixed("plain.", tensors))
-        self.best_guess.load_state_dict(unprefixed("model.", tensors))
+        try:
+            self.model.load_state_dict(unprefixed("plain.", tensors))
+            self.best_guess.load_state_dict(unprefixed("model.", tensors))
+        except RuntimeError as error:
+            raise BundleError(
+                f"the weights in {path} do not fit the data set's keypoints: has it changed since the run began?"
+            ) from error
         self.averaged.steps = int(tensors["averaged.steps"])
         restore_optimizer(self.optimizer, tensors)
         self.progress = Progress(**description.progress)
@@ -97,3 +102,8 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tenso
         number, key = name.split(".", 1)
         state.setdefault(int(number), {})[key] = tensor
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+    # The fused optimiser pairs numbers by their place in memory, and a file knows one layout only.
+    for parameter, entry in optimizer.state.items():
+        for key, value in entry.items():
+            if value.shape == parameter.shape:
+                entry[key] = torch.empty_like(parameter).copy_(value)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
@@ -18,7 +19,7 @@ from coke_edge.errors import CokeError
 from coke_edge.kernels.spec import HeadSpec
 from coke_edge.manifest import InputSpec, ModelSpec
 from coke_edge.train.checkpoint import Checkpoint, Description, load_checkpoint, save_checkpoint
-from coke_edge.train.crops import Crops, make_loader
+from coke_edge.train.crops import Crops, batches, make_loader
 from coke_edge.train.data.sample import KeypointDataset
 from coke_edge.train.evaluate import Evaluation, evaluate
 from coke_edge.train.metrics import USUAL_THRESHOLD
@@ -58,20 +59,22 @@ class Trainer:
         if not train.samples:
             raise CokeError(f"{train.name} has no training samples: check its path and its parameters.")
         self.recipe, self.train_data, self.val_data, self.folder = recipe, train, val, folder
-        make_folder(folder)
         self.watcher = watcher
         self.stop_asked = False
-        precision: Any = "bf16-mixed" if recipe.precision == "bf16" else "32-true"
-        self.fabric = Fabric(accelerator=accelerator, devices=devices, precision=precision)
+        self.fabric = make_fabric(recipe, devices, accelerator)
         self.fabric.seed_everything(recipe.seed, verbose=False)
-        model = CokeModel(recipe, len(train.keypoints.names)).to(memory_format=torch.channels_last)
+        # A run that goes on has its weights already: where they once came from need not be there any more.
+        start = msgspec.structs.replace(recipe, pretrained="none") if resume else recipe
+        model = CokeModel(start, len(train.keypoints.names))
+        # On its device before the optimiser and its restored state, which Fabric does not move.
+        model.to(self.fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.spec = initial_spec(recipe, model, train)
         self.state = TrainState(model, make_optimizer(model, recipe), recipe.ema)
         if resume:
             self.state.restore(folder / "last.safetensors", recipe)
         self.loader = make_loader(Crops(train, recipe, self.spec.input), recipe)
         self.model, self.optimizer = self.fabric.setup(model, self.state.optimizer)
-        self.state.best_guess.to(self.fabric.device)
+        make_folder(folder)  # when everything else is known to be in order
 
     @property
     def progress(self) -> Progress:
@@ -85,18 +88,20 @@ class Trainer:
 
     def fit(self, stop_after: int | None = None) -> Progress:
         """Train to the end, to a signal, or until `stop_after` epochs are done; the state is saved either way."""
+        until = self.recipe.epochs if stop_after is None else stop_after
         log = RunLog(self.folder, self.progress.epoch)
         try:
             with self.stopping_at_signals():
-                while not (self.stop_asked or self.complete or self.progress.epoch == stop_after):
+                while not (self.stop_asked or self.complete or self.progress.epoch >= until):
                     losses = self.run_epoch()
                     if losses is None:
                         break
                     self.end_epoch(losses, log)
         finally:
             log.close()
-        if self.complete and not self.progress.finished:
-            self.finish()
+        if self.complete and not (self.progress.finished or self.stop_asked):
+            with suppress(KeyboardInterrupt):  # the training is saved: a resumed run calibrates again
+                self.finish()
         return self.progress
 
     @property
@@ -112,7 +117,7 @@ class Trainer:
         self.model.train()
         sums: list[Tensor] = []
         start = time.monotonic()
-        for batch in self.loader:
+        for batch in batches(self.loader):
             losses = self.step(batch.to(self.fabric.device))
             sums.append(torch.stack([part.detach() for part in losses]))
             self.progress.batch += 1
@@ -134,18 +139,25 @@ class Trainer:
         done = self.progress.epoch * self.steps_per_epoch + self.progress.batch
         set_rates(self.optimizer, done / total, self.recipe)
         losses: Losses = self.model(batch)
-        if not torch.isfinite(losses.total):
-            raise CokeError(
-                f"The loss became {float(losses.total.detach())} in epoch {self.progress.epoch + 1}: lower --lr, or "
-                "look at the data with `coke-edge data check`. The checkpoints so far are kept."
-            )
+        self.require_finite(losses.total, "loss")
         self.optimizer.zero_grad(set_to_none=True)
         self.fabric.backward(losses.total)
         if self.recipe.clip:
-            self.fabric.clip_gradients(self.model, self.optimizer, max_norm=self.recipe.clip)
+            norm = self.fabric.clip_gradients(
+                self.model, self.optimizer, max_norm=self.recipe.clip, error_if_nonfinite=False
+            )
+            self.require_finite(norm, "gradient")
         self.optimizer.step()
         self.state.averaged.update(self.state.model)
         return losses
+
+    def require_finite(self, value: Tensor | None, what: str) -> None:
+        """Raises CokeError if the training has diverged."""
+        if value is not None and not torch.isfinite(value):
+            raise CokeError(
+                f"The {what} became {float(value.detach())} in epoch {self.progress.epoch + 1}: lower --lr, or "
+                "look at the data with `coke-edge data check`. The checkpoints so far are kept."
+            )
 
     def end_epoch(self, losses: Losses, log: RunLog) -> None:
         """Validate when due, write the numbers down, save."""
@@ -155,7 +167,7 @@ class Trainer:
         numbers = {name: float(value) for name, value in losses._asdict().items()}
         log.write(
             {
-                "epoch": epoch - 1,
+                "epoch": epoch,
                 "step": epoch * self.steps_per_epoch,
                 "seconds": self.progress.seconds,
                 "lr": max(group["lr"] for group in self.optimizer.param_groups),
@@ -169,28 +181,29 @@ class Trainer:
 
     def validate(self) -> float:
         """PCK [%] of the averaged weights on the validation set; a new best is kept, a picture drawn."""
-        result = self.evaluate(self.spec)
+        result = self.evaluate()
         pck = result.pck[USUAL_THRESHOLD[self.val_data.normaliser]]
         if pck > self.progress.best_pck:
             self.progress.best_pck, self.progress.stale = pck, 0
-            self.save_best(self.spec, {"val_pck": result.pck})
+            self.save_best({"val_pck": result.pck})
         else:
             self.progress.stale += 1
         contact_sheet(self.folder / "pictures" / f"epoch{self.progress.epoch:04d}.jpg", result, self.val_data)
         return pck
 
-    def evaluate(self, spec: ModelSpec) -> Evaluation:
+    def evaluate(self) -> Evaluation:
         """The averaged model on the validation set, through the detector that users get."""
-        model = self.state.best_guess.eval()
-        checkpoint = Checkpoint(model, spec, self.recipe, {})
-        return evaluate(Detector.from_backend(spec, TorchBackend(checkpoint)), self.val_data, progress=False)
+        checkpoint = Checkpoint(self.state.best_guess.eval(), self.spec, self.recipe, {})
+        detector = Detector.from_backend(self.spec, TorchBackend(checkpoint))
+        return evaluate(detector, self.val_data, progress=False)
 
     def finish(self) -> None:
         """Choose the score rule and calibrate visibility for the best weights; write them with their figures."""
-        if not self.val_data.samples:
-            self.save_best(self.spec, {})
-        else:
+        if self.progress.best_pck < 0:  # never measured: no validation images, or nothing counts in them
+            self.save_best({})
+        if self.val_data.samples:
             best = load_checkpoint(self.folder / "best.safetensors")
+            best.model.to(self.fabric.device)
             rules = RULES if self.recipe.rule == "auto" else (self.recipe.rule,)
             spec, figures = calibrate(
                 best.model, best.spec, self.val_data, seed=self.recipe.seed, rules=rules
@@ -207,11 +220,13 @@ class Trainer:
         """The whole state, for resuming."""
         self.state.save(self.folder / "last.safetensors", self.spec, self.recipe, self.training_summary())
 
-    def save_best(self, spec: ModelSpec, figures: dict[str, Any]) -> None:
+    def save_best(self, figures: dict[str, Any]) -> None:
         """The averaged weights alone, for export and evaluation."""
         tensors = prefixed("model.", self.state.best_guess.state_dict())
         training = {**self.training_summary(), **figures}
-        save_checkpoint(self.folder / "best.safetensors", tensors, Description(spec, self.recipe, training))
+        save_checkpoint(
+            self.folder / "best.safetensors", tensors, Description(self.spec, self.recipe, training)
+        )
 
     def training_summary(self) -> dict[str, Any]:
         """What the checkpoint says of its making."""
@@ -251,6 +266,22 @@ def make_folder(folder: Path) -> None:
         raise CokeError(
             f"cannot write into the run folder {folder}: {error.strerror}; choose another --out"
         ) from None
+
+
+def make_fabric(recipe: Recipe, devices: int, accelerator: str) -> Fabric:
+    """The engine, on one device. Raises CokeError for several, or for one that this machine does not have."""
+    if devices != 1:  # each would see the same batches, and have banks of its own
+        raise CokeError(
+            f"training runs on one device, not on {devices}: leave --devices at 1; "
+            "CUDA_VISIBLE_DEVICES chooses among several GPUs"
+        )
+    precision: Any = "bf16-mixed" if recipe.precision == "bf16" else "32-true"
+    try:
+        return Fabric(accelerator=accelerator, devices=devices, precision=precision)
+    except (ValueError, RuntimeError, ImportError) as error:
+        raise CokeError(
+            f"this machine has no {accelerator!r} to train on: use --accelerator auto or cpu"
+        ) from error
 
 
 def initial_spec(recipe: Recipe, model: CokeModel, data: KeypointDataset) -> ModelSpec:

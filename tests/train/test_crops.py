@@ -45,6 +45,7 @@ def test_labels_follow_the_pixels_through_every_augmentation(dots: KeypointDatas
     for i in range(len(crops)):
         item = crops[epoch, i]
         image = item.image.numpy().astype(float)
+        swapped = set()
         for k in range(4):
             if item.visibility[k] != VISIBLE:
                 continue
@@ -53,8 +54,13 @@ def test_labels_follow_the_pixels_through_every_augmentation(dots: KeypointDatas
             nearest = int(np.abs(COLOURS - pixel).sum(1).argmin())
             # In a mirrored crop, what is left in the crop was painted as right.
             assert nearest in (k, k ^ 1)
-            mirrored += nearest != k
-    assert 0 < mirrored < 4 * len(crops)
+            swapped.add(nearest != k)
+        assert len(swapped) == 1  # all labels of a crop, or none
+        mirrored += swapped == {True}
+        # Mirrored or not, what is called left lies to the left: the turn is less than a quarter.
+        assert item.keypoints[0, 0] < item.keypoints[1, 0]
+        assert i != 11 or item.visibility[int(swapped == {True})] != VISIBLE  # its left_top is hidden
+    assert 0 < mirrored < len(crops)
 
 
 def test_flip_order_swaps_pairs(dots: KeypointDataset) -> None:

@@ -94,3 +94,11 @@ def test_frozen_statistics_have_no_batchnorm_left_and_free_ones_do() -> None:
     free = CokeModel(make_recipe(**TINY, fold_batchnorm=False), 3).backbone
     assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in folded.modules())
     assert any(isinstance(m, torch.nn.BatchNorm2d) for m in free.modules())
+
+
+def test_under_mixed_precision_the_losses_stay_in_float32() -> None:
+    model = CokeModel(make_recipe(**TINY), 3).train()
+    model(batch())  # fills the clutter bank
+    with torch.autocast("cpu", torch.bfloat16):
+        losses = model(batch())
+    assert all(part.dtype == torch.float32 for part in losses)

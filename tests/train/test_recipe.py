@@ -25,9 +25,10 @@ def test_the_paper_recipe_has_nothing_of_ours() -> None:
 
 def test_a_file_starts_from_a_recipe_and_overrides_win(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
-    file.write_text("recipe: tiny\nepochs: 3\nlr: 0.01\n")
+    file.write_text("recipe: tiny\nepochs: 3\nlr: 0.01\nbackbone_lr: 1e-5\n")
     recipe = make_recipe(str(file), lr=0.02)
     assert (recipe.width, recipe.epochs, recipe.lr) == (RECIPES["tiny"]["width"], 3, 0.02)
+    assert recipe.backbone_lr == 1e-5  # which YAML takes for text
 
 
 def test_a_written_recipe_reads_back(tmp_path: Path) -> None:

@@ -7,13 +7,18 @@ import dataclasses
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
-from coke_edge.errors import BundleError, CokeError
+from coke_edge.errors import BundleError, CokeError, DataError
+from coke_edge.manifest import Keypoints2D
+from coke_edge.train.backbone import create_backbone
 from coke_edge.train.checkpoint import load_checkpoint, read_checkpoint
-from coke_edge.train.data.sample import KeypointDataset
+from coke_edge.train.data.sample import HIDDEN, UNLABELLED, KeypointDataset, Sample
 from coke_edge.train.model import Losses
 from coke_edge.train.recipe import Recipe, make_recipe
 from coke_edge.train.state import Progress
@@ -86,7 +91,7 @@ def test_what_a_run_leaves_behind(dots: KeypointDataset, tmp_path: Path) -> None
     assert set(checkpoint.training["calibration"]["pck_by_rule"]) == {"similarity", "margin", "log_odds"}
     assert not checkpoint.model.training
     rows = list(csv.DictReader((tmp_path / "metrics.csv").open()))
-    assert [int(row["epoch"]) for row in rows] == [0, 1, 2, 3]
+    assert [int(row["epoch"]) for row in rows] == [1, 2, 3, 4]
     assert [bool(row["pck"]) for row in rows] == [False, True, False, True]
     assert sorted(p.name for p in (tmp_path / "pictures").iterdir()) == ["epoch0002.jpg", "epoch0004.jpg"]
     assert any((tmp_path / "tensorboard").iterdir())
@@ -152,6 +157,146 @@ def test_a_diverging_run_stops_and_keeps_its_checkpoint(dots: KeypointDataset, t
     with pytest.raises(CokeError, match="loss became nan"):
         run.fit()
     assert (tmp_path / "last.safetensors").read_bytes() == kept
+
+
+def test_stopping_after_epochs_that_are_done_trains_no_more(dots: KeypointDataset, tmp_path: Path) -> None:
+    trainer(dots, tmp_path).fit(stop_after=2)
+    assert trainer(dots, tmp_path, resume=True).fit(stop_after=1).epoch == 2
+
+
+def test_a_resumed_log_goes_on_where_the_checkpoint_stands(dots: KeypointDataset, tmp_path: Path) -> None:
+    trainer(dots, tmp_path).fit(stop_after=2)
+    kept = (tmp_path / "last.safetensors").read_bytes()
+    trainer(dots, tmp_path, resume=True).fit(stop_after=3)
+    (tmp_path / "last.safetensors").write_bytes(kept)  # as after a crash in the fourth epoch
+    trainer(dots, tmp_path, resume=True).fit()
+    rows = list(csv.DictReader((tmp_path / "metrics.csv").open()))
+    assert [int(row["epoch"]) for row in rows] == [1, 2, 3, 4]
+
+
+def test_resuming_needs_neither_hub_nor_weight_file(dots: KeypointDataset, tmp_path: Path) -> None:
+    weights = tmp_path / "imagenet.safetensors"
+    save_file(create_backbone("test_efficientnet", "none").state_dict(), weights)
+    trainer(dots, tmp_path / "run", pretrained=str(weights)).fit(stop_after=1)
+    weights.unlink()
+    assert trainer(dots, tmp_path / "run", resume=True, pretrained=str(weights)).fit(stop_after=2).epoch == 2
+
+
+def test_resuming_on_other_keypoints_is_one_sentence(dots: KeypointDataset, tmp_path: Path) -> None:
+    trainer(dots, tmp_path).fit(stop_after=1)
+    with pytest.raises(BundleError, match="do not fit the data set's keypoints"):
+        trainer(first_keypoint(dots), tmp_path, resume=True)
+
+
+def test_a_signal_in_the_last_validation_leaves_the_calibration_to_a_resumed_run(
+    dots: KeypointDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = trainer(dots, tmp_path, epochs=1)
+    validate = run.validate
+
+    def interrupted() -> float:
+        os.kill(os.getpid(), signal.SIGINT)
+        return validate()
+
+    monkeypatch.setattr(run, "validate", interrupted)
+    progress = run.fit()
+    assert (progress.epoch, progress.finished) == (1, False)
+    assert load_checkpoint(tmp_path).spec.visibility is None
+    assert trainer(dots, tmp_path, resume=True, epochs=1).fit().finished
+    assert load_checkpoint(tmp_path).spec.visibility is not None
+
+
+def test_an_interrupted_calibration_is_made_up_for(
+    dots: KeypointDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("coke_edge.train.trainer.calibrate", interrupt)
+        assert not trainer(dots, tmp_path, epochs=1).fit().finished
+    assert trainer(dots, tmp_path, resume=True, epochs=1).fit().finished
+
+
+def first_keypoint(data: KeypointDataset) -> KeypointDataset:
+    """The same objects with one keypoint, K = 1."""
+    samples = [
+        dataclasses.replace(s, keypoints=s.keypoints[:1], visibility=s.visibility[:1]) for s in data.samples
+    ]
+    return dataclasses.replace(data, keypoints=Keypoints2D(("dot",)), samples=samples)
+
+
+def flagged(data: KeypointDataset, flag: int) -> KeypointDataset:
+    """The same objects, every keypoint with one flag."""
+    samples: list[Sample] = [
+        dataclasses.replace(s, visibility=np.full_like(s.visibility, flag)) for s in data.samples
+    ]
+    return dataclasses.replace(data, samples=samples)
+
+
+@pytest.mark.parametrize("rule", ["similarity", "margin", "log_odds"])
+def test_one_keypoint_an_oblong_crop_and_no_clutter_bank(
+    dots: KeypointDataset, tmp_path: Path, rule: str
+) -> None:
+    one = first_keypoint(dots)
+    progress = trainer(one, tmp_path, epochs=1, rule=rule, width=96, clutter_size=0).fit()
+    assert progress.finished
+    assert 0 <= progress.best_pck <= 100
+    checkpoint = load_checkpoint(tmp_path)
+    assert (checkpoint.spec.input.width, checkpoint.spec.input.height) == (96, 64)
+    assert checkpoint.model.clutter.shape == (0, 16)
+
+
+@pytest.mark.parametrize("flag", [HIDDEN, UNLABELLED])
+@pytest.mark.parametrize("prototypes", ["learned", "average"])
+def test_nothing_visible_in_a_batch(
+    dots: KeypointDataset, tmp_path: Path, flag: int, prototypes: str
+) -> None:
+    """Neither a batch nor a validation set without a visible keypoint ends a run."""
+    nothing = flagged(dots, flag)
+    assert trainer(nothing, tmp_path, epochs=1, prototypes=prototypes).fit().finished
+    assert load_checkpoint(tmp_path).spec.visibility is None
+
+
+def test_no_validation_samples_and_fewer_images_than_a_batch(dots: KeypointDataset, tmp_path: Path) -> None:
+    empty = dataclasses.replace(dots, samples=[])
+    progress = Trainer(small(epochs=1, batch_size=64), dots, empty, tmp_path, accelerator="cpu").fit()
+    assert progress.finished
+    assert load_checkpoint(tmp_path).spec.head.rule == "similarity"
+
+
+def test_bf16(dots: KeypointDataset, tmp_path: Path) -> None:
+    run = trainer(dots, tmp_path, precision="bf16")
+    losses = run.run_epoch()
+    assert losses is not None
+    assert all(torch.isfinite(part) for part in losses)
+    assert all(p.dtype == torch.float32 for p in run.state.model.parameters())
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_truncated_image_is_one_sentence(dots: KeypointDataset, tmp_path: Path, workers: int) -> None:
+    image = tmp_path / "cut.png"
+    image.write_bytes(dots.samples[0].image.read_bytes()[:200])
+    broken = dataclasses.replace(dots, samples=[dataclasses.replace(dots.samples[0], image=image)])
+    run = Trainer(small(workers=workers), broken, dots, tmp_path / "run", accelerator="cpu")
+    with pytest.raises(DataError) as caught:
+        run.fit()
+    assert str(caught.value).startswith(f"{image} is truncated")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("keys", "sentence"),
+    [
+        ({"devices": 2}, "training runs on one device, not on 2"),
+        ({"accelerator": "abacus"}, "this machine has no 'abacus' to train on"),
+    ],
+)
+def test_devices_that_it_cannot_use(
+    dots: KeypointDataset, tmp_path: Path, keys: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(CokeError, match=sentence):
+        Trainer(small(), dots, dots, tmp_path, **{"accelerator": "cpu", **keys})
 
 
 def test_no_training_samples(dots: KeypointDataset, tmp_path: Path) -> None:

@@ -50,5 +50,5 @@ def _require_images(dataset: KeypointDataset) -> None:
     if missing:
         raise DataError(
             f"{dataset.name}: {len(missing)} of the {len(images)} images of the {dataset.split} split "
-            f"are missing, the first is {missing[0]}"
+            f"are missing, the first is {missing[0]}; `coke-edge data check` lists what is missing"
         )
