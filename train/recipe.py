@@ -178,6 +178,8 @@ def read_keys(file: str) -> dict[str, Any]:
         raise CokeError(
             f"There is no recipe {file!r}: use one of {', '.join(RECIPES)}, or the path of a YAML file."
         )
+    import yaml  # noqa: F401 (msgspec needs it, and without it raises what the command line does not know)
+
     try:
         keys = msgspec.yaml.decode(path.read_bytes(), type=dict[str, Any])
     except (msgspec.DecodeError, msgspec.ValidationError) as error:

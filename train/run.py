@@ -43,7 +43,8 @@ def start_run(
 def continue_run(
     folder: Path, *, devices: int = 1, accelerator: str = "auto", watcher: Watcher | None = None
 ) -> Trainer:
-    """The run in `folder`, exactly where it stopped. Raises CokeError if there is none."""
+    """The run in `folder` (or of a checkpoint in it), exactly where it stopped. Raises CokeError if there is none."""
+    folder = folder.parent if folder.is_file() else folder
     _, description = read_checkpoint(folder / "last.safetensors")
     data = str(description.training["data"])
     train, val = load_dataset(data, "train"), load_dataset(data, "val")

@@ -32,6 +32,8 @@ from coke_edge.train.state import Progress, TrainState, prefixed
 from coke_edge.train.torch_backend import TorchBackend
 from coke_edge.train.visibility import RULES, calibrate
 
+MARGIN_STEPS = (1.0, 0.85, 0.9, 0.95, 1.05)  # of the recipe's margin, tried on the validation images
+
 
 class Watcher(Protocol):
     """Who looks on while a run goes (the command line's progress bar)."""
@@ -206,7 +208,12 @@ class Trainer:
             best.model.to(self.fabric.device)
             rules = RULES if self.recipe.rule == "auto" else (self.recipe.rule,)
             spec, figures = calibrate(
-                best.model, best.spec, self.val_data, seed=self.recipe.seed, rules=rules
+                best.model,
+                best.spec,
+                self.val_data,
+                seed=self.recipe.seed,
+                rules=rules,
+                margins=margins_seen(self.recipe),
             )
             tensors = prefixed("model.", best.model.state_dict())
             training = {**best.training, "calibration": figures}
@@ -255,6 +262,12 @@ class Trainer:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def margins_seen(recipe: Recipe) -> list[float]:
+    """Box margins at which training has shown the object, that of the recipe first."""
+    within = [step for step in MARGIN_STEPS if 1 / (1 + recipe.scale) <= step <= 1 + recipe.scale]
+    return [round(recipe.box_margin * step, 4) for step in within]
 
 
 def make_folder(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a trained model still needs before it is used: its score rule, and P(visible) from its peaks.
+"""What a trained model still needs before it is used: its box margin and score rule, and P(visible).
 
 P(visible) = σ(a·s + b·c + d·ĉ + bias_k), fitted by regularised logistic regression on validation images as
 they are and with synthetic occluders. Visible means annotated as visible and not covered; hidden means
@@ -74,16 +74,21 @@ def calibrate(
     photos: Sequence[Image] | None = None,
     seed: int = 0,
     rules: Sequence[Rule] = RULES,
+    margins: Sequence[float] = (),
 ) -> tuple[ModelSpec, dict[str, Any]]:
-    """`spec` with the best of `rules` and a fitted visibility, and the measured figures behind both.
+    """`spec` with the best of `margins` and `rules` and a fitted visibility, and the figures behind them.
 
     `photos`, uint8 [h, w, 3] BGR, are what occluders are cut from; None takes other images of `dataset`. Give
-    one rule to keep it. Visibility stays None if all observed keypoints are visible, or none.
+    one rule to keep it, and no margins to keep the margin. Visibility stays None if all observed keypoints
+    are visible, or none.
     """
     dataset = at_most(MAX_OBJECTS, dataset, seed)
-    spec, pck_by_rule = choose_rule(model, spec, dataset, rules)
+    figures: dict[str, Any] = {}
+    if margins:
+        spec, figures["pck_by_margin"] = choose_margin(model, spec, dataset, margins)
+    spec, figures["pck_by_rule"] = choose_rule(model, spec, dataset, rules)
     seen = observe(Candidate(model, spec).detector(), dataset, photos, seed)
-    figures: dict[str, Any] = {"rule": spec.head.rule, "pck_by_rule": pck_by_rule}
+    figures |= {"rule": spec.head.rule, "margin": spec.input.box_margin}
     fitted = None
     if seen.visible.any() and not seen.visible.all():
         fitted = fit(seen, len(spec.keypoints.names))
@@ -103,14 +108,33 @@ def choose_rule(
     model: CokeModel, spec: ModelSpec, dataset: KeypointDataset, rules: Sequence[Rule] = RULES
 ) -> tuple[ModelSpec, dict[str, float]]:
     """`spec` with the rule of the best PCK at the usual threshold (the first on a tie), and PCK by rule."""
-    threshold = metrics.USUAL_THRESHOLD[dataset.normaliser]
     specs = [msgspec.structs.replace(spec, head=dataclasses.replace(spec.head, rule=rule)) for rule in rules]
+    best, pck = best_of(model, specs, dataset)
+    return specs[best], dict(zip(rules, pck, strict=True))
+
+
+def choose_margin(
+    model: CokeModel, spec: ModelSpec, dataset: KeypointDataset, margins: Sequence[float]
+) -> tuple[ModelSpec, dict[str, float]]:
+    """`spec` with the margin of the best PCK (the first on a tie), and PCK by margin.
+
+    Training shows the object at many sizes; which of them the network reads best is not the middle one.
+    """
+    inputs = [msgspec.structs.replace(spec.input, box_margin=margin) for margin in margins]
+    specs = [msgspec.structs.replace(spec, input=size) for size in inputs]
+    best, pck = best_of(model, specs, dataset)
+    return specs[best], {f"{margin:g}": value for margin, value in zip(margins, pck, strict=True)}
+
+
+def best_of(
+    model: CokeModel, specs: Sequence[ModelSpec], dataset: KeypointDataset
+) -> tuple[int, list[float]]:
+    """Which specification has the best PCK at the usual threshold, and the PCK of all."""
+    threshold = metrics.USUAL_THRESHOLD[dataset.normaliser]
     pck = [
-        evaluate(Candidate(model, candidate).detector(), dataset, progress=False).pck[threshold]
-        for candidate in specs
+        evaluate(Candidate(model, spec).detector(), dataset, progress=False).pck[threshold] for spec in specs
     ]
-    best = int(np.argmax(np.nan_to_num(pck, nan=-1.0)))
-    return specs[best], dict(zip(rules, np.round(pck, 3).tolist(), strict=True))
+    return int(np.argmax(np.nan_to_num(pck, nan=-1.0))), np.round(pck, 3).tolist()
 
 
 def observe(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import msgspec
@@ -60,3 +61,20 @@ def test_wrong_files_are_named(tmp_path: Path, text: str, message: str) -> None:
 def test_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(CokeError, match=r"edge, .*paper"):
         make_recipe("nonsense")
+
+
+def test_without_a_yaml_reader_the_missing_package_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.yaml").write_text("epochs: 3\n")
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    with pytest.raises(ModuleNotFoundError) as caught:
+        make_recipe(str(tmp_path / "mine.yaml"))
+    assert caught.value.name == "yaml"
+
+
+def test_a_wrong_value_is_answered_with_what_the_key_takes() -> None:
+    with pytest.raises(CokeError, match=r"rule: .*'best' \(choose from auto, similarity, margin, log_odds\)"):
+        make_recipe("edge", rule="best")
+    with pytest.raises(CokeError, match="no key epoch, perhaps epochs is meant"):
+        make_recipe("edge", epoch=3)

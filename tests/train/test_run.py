@@ -39,7 +39,7 @@ def test_a_run_is_started_stopped_and_continued_by_its_folder(brackets: str, tmp
     assert not run.fit(stop_after=1).finished
     with pytest.raises(CokeError, match=r"holds a run already: continue it with --resume"):
         start_run(small(), brackets, tmp_path / "run")
-    again = continue_run(tmp_path / "run", accelerator="cpu")
+    again = continue_run(tmp_path / "run" / "last.safetensors", accelerator="cpu")
     assert again.train_data.name == brackets
     assert again.fit().finished
 

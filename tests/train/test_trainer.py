@@ -22,7 +22,7 @@ from coke_edge.train.data.sample import HIDDEN, UNLABELLED, KeypointDataset, Sam
 from coke_edge.train.model import Losses
 from coke_edge.train.recipe import Recipe, make_recipe
 from coke_edge.train.state import Progress
-from coke_edge.train.trainer import Trainer
+from coke_edge.train.trainer import Trainer, margins_seen
 
 
 def small(**keys: object) -> Recipe:
@@ -118,6 +118,12 @@ def test_patience_stops_early(dots: KeypointDataset, tmp_path: Path) -> None:
     progress = trainer(dots, tmp_path, epochs=50, eval_every=1, patience=2, lr=1e-9, backbone_lr=1e-9).fit()
     assert progress.finished
     assert progress.epoch < 50
+
+
+def test_margins_are_tried_within_the_scales_of_training() -> None:
+    assert margins_seen(small(box_margin=2.0, scale=0.1)) == [2.0, 1.9, 2.1]
+    assert margins_seen(small(box_margin=2.0, scale=0.3)) == [2.0, 1.7, 1.8, 1.9, 2.1]
+    assert margins_seen(small(scale=0.0)) == [1.2]
 
 
 def test_a_fixed_rule_is_kept(dots: KeypointDataset, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from coke_edge.train.visibility import (
     Observations,
     at_most,
     calibrate,
+    choose_margin,
     choose_rule,
     cross_validate,
     fit,
@@ -156,6 +157,13 @@ def test_the_rule_is_the_one_that_finds_more(world):
     kept, pck = choose_rule(model, world.spec, world.dataset, rules=["margin"])
     assert kept.head.rule == "margin"
     assert list(pck) == ["margin"]
+
+
+def test_the_margin_is_the_one_that_finds_more(world):
+    own = world.spec.input.box_margin
+    spec, pck = choose_margin(world.model, world.spec, world.dataset, [40 * own, own])
+    assert spec == world.spec  # forty times as far away nothing can be told apart
+    assert pck[f"{own:g}"] > pck[f"{40 * own:g}"]
 
 
 def test_a_large_data_set_is_thinned_by_the_seed(world):
