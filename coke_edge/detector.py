@@ -62,6 +62,9 @@ class Detector:
         height, width = frame.shape[:2]
         whole = frame_box(width, height)
         affines = [self._affine(whole if box is None else box, box is not None) for box in boxes]
+        for box in boxes:
+            if box is not None and not overlap(np.asarray(box, dtype=np.float64), whole):
+                raise FrameError(f"the box {box} lies outside the frame of {width} by {height} pixels")
         peaks = self.backend(frame, affines)
         return decode(peaks, affines, self.spec, [whole if box is None else box for box in boxes])
 
@@ -71,3 +74,8 @@ class Detector:
             return box_to_crop(box, size.width, size.height, size.box_margin if with_margin else 1.0)
         except (TypeError, ValueError) as error:
             raise FrameError(f"cannot use the box {box!r}: {error}") from None
+
+
+def overlap(a: NDArray[np.float64], b: NDArray[np.float64]) -> bool:
+    """Whether two boxes [4] share an area."""
+    return bool((np.maximum(a[:2], b[:2]) < np.minimum(a[2:], b[2:])).all())

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
+from coke_edge.cli.next_step import next_step, say
+from coke_edge.cli.tables import number
+
 if TYPE_CHECKING:
     from coke_edge.train.data.check import DataReport, SplitReport
 
@@ -24,7 +27,7 @@ class SplitChoice(str, Enum):
     all = "all"
 
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="print the result as one JSON object")]
 
 
 @app.command()
@@ -32,9 +35,9 @@ def check(
     data: Annotated[
         str, typer.Argument(metavar="SPEC", help="lsp:PATH, pascal3d:PATH?category=…, coco:JSON?…")
     ],
-    split: Annotated[SplitChoice, typer.Option(help="Which split to look through.")] = SplitChoice.all,
-    out: Annotated[Path | None, typer.Option(help="Write a contact sheet to this image file.")] = None,
-    count: Annotated[int, typer.Option(min=1, help="Objects on the contact sheet.")] = 24,
+    split: Annotated[SplitChoice, typer.Option(help="split to look through")] = SplitChoice.all,
+    out: Annotated[Path | None, typer.Option(help="image file to write a contact sheet to")] = None,
+    count: Annotated[int, typer.Option(min=1, help="objects on the contact sheet")] = 24,
     json: JsonOption = False,
 ) -> None:
     """Count what a data set holds, name what is missing or odd, and draw a contact sheet.
@@ -49,7 +52,7 @@ def check(
     from coke_edge.train.data.sample import Split
 
     console = Console(stderr=True)
-    with Progress(console=console, transient=True) as progress:
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("reading images", total=None)
         report, datasets = check_dataset(
             data,
@@ -66,17 +69,19 @@ def check(
     else:
         _print(report)
     if out is not None:
-        console.print(f"contact sheet: {out}", highlight=False, soft_wrap=True)
+        say(console, f"Contact sheet: {out}")
     if not report.usable:
-        raise typer.Exit(1)
-    console.print(f"next: coke-edge train --data '{data}'", highlight=False, soft_wrap=True)
+        from coke_edge.cli import fail
+
+        fail("the data set cannot be used as it is: put right what is listed above, then check it again", 1)
+    next_step(console, "train", "--data", data)
 
 
 @app.command()
 def generate(
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to create.")],
-    count: Annotated[int, typer.Option(min=1, help="Number of images.")] = 400,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed draws the same images.")] = 0,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="folder to create")],
+    count: Annotated[int, typer.Option(min=1, help="number of images")] = 400,
+    seed: Annotated[int, typer.Option(min=0, help="the same seed draws the same images")] = 0,
     json: JsonOption = False,
 ) -> None:
     """Draw a data set: brackets on a workbench with exact keypoints, as images and a COCO JSON."""
@@ -92,10 +97,8 @@ def generate(
         summary = {"data": f"coco:{annotations}", "images": count, "seed": seed}
         typer.echo(msgspec.json.encode(summary).decode())
     else:
-        typer.echo(f"{count} images and {annotations}")
-    console.print(
-        f"next: coke-edge data check 'coco:{annotations}' --out sheet.jpg", highlight=False, soft_wrap=True
-    )
+        typer.echo(f"{number(count, 'image')} and {annotations}")
+    next_step(console, "data", "check", f"coco:{annotations}", "--out", "sheet.jpg")
 
 
 def _print(report: DataReport) -> None:
@@ -108,10 +111,12 @@ def _print(report: DataReport) -> None:
     table = Table(caption="visible / hidden / unlabelled")
     table.add_column("keypoint")
     for one in loaded:
-        table.add_column(f"{one.split}\n{one.objects} objects\n{one.images} images", justify="right")
+        table.add_column(
+            f"{one.split}\n{number(one.objects, 'object')}\n{number(one.images, 'image')}", justify="right"
+        )
     for k, keypoint in enumerate(loaded[0].keypoints):
         counts = [one.keypoints[k] for one in loaded]
-        table.add_row(keypoint.name, *(f"{c.visible} / {c.hidden} / {c.unlabelled}" for c in counts))
+        table.add_row(escape(keypoint.name), *(f"{c.visible} / {c.hidden} / {c.unlabelled}" for c in counts))
     console.print(escape(report.data), highlight=False, soft_wrap=True)
     console.print(table)
     for one in report.splits:

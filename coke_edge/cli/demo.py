@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from coke_edge.cli.next_step import next_step, say
 from coke_edge.cli.tables import TIMED, keypoint_table, latency_sentence
 
 if TYPE_CHECKING:
@@ -57,10 +58,10 @@ def demo(
         console = Console()
         console.print(keypoint_table(keypoints, picture.name))
         console.print(f"{latency_sentence(latency, RUNS)}: {TIMED}, on {detector.backend.name}.")
-        console.print(f"Annotated picture: [bold]{out}[/bold]", soft_wrap=True)
-    log.print("Next: coke-edge detect demo --source YOUR_PICTURE --box x0,y0,x1,y1")
-    log.print("      coke-edge info demo")
-    log.print("      coke-edge train --help")
+        say(console, f"Annotated picture: {out}")
+    next_step(log, "detect", "demo", "--source", "IMAGE", "--box", "x0,y0,x1,y1")
+    say(log, "      coke-edge info demo")
+    say(log, "      coke-edge train --help")
 
 
 def packaged_picture() -> tuple[Path, tuple[float, ...]]:

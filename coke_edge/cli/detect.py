@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from coke_edge.cli.tables import TIMED, keypoint_table, latency_sentence
+from coke_edge.cli.next_step import next_step, say
+from coke_edge.cli.tables import TIMED, keypoint_table, latency_sentence, number
 from coke_edge.errors import CokeError
 
 if TYPE_CHECKING:
@@ -29,7 +30,9 @@ INTERRUPTED = 130  # exit code, as a shell has it after Ctrl-C
 
 @app.command("detect")
 def detect(
-    bundle: Annotated[str, typer.Argument(help="bundle NAME.coke, or demo for the one in the package")],
+    bundle: Annotated[
+        str, typer.Argument(metavar="BUNDLE", help="bundle NAME.coke, or demo for the one in the package")
+    ],
     source: Annotated[str, typer.Option(help="image, folder, glob or video file")],
     sink: Annotated[
         list[str] | None,
@@ -67,7 +70,7 @@ def detect(
     outputs = [open_sink(uri, painter, frames_in.frames_per_second) for uri in sinks]
     total = min((n for n in (frames_in.length, frames) if n is not None), default=None)
     log = Console(stderr=True)
-    with Progress(console=log, transient=True, disable=total == 1) as progress:
+    with Progress(console=log, transient=True, disable=total == 1 or not log.is_terminal) as progress:
         task = progress.add_task("Detecting", total=total)
         results = progress_through(progress, task, detect_in(detector, frames_in, boxes))
         summary = run(results, outputs, frames, duration)
@@ -77,12 +80,11 @@ def detect(
     else:
         show(log if "-" in sinks else Console(), summary, written)
     if summary.ended == "end" and frames_in.length is not None and summary.frames < frames_in.length:
-        log.print(
-            f"Only {summary.frames} of the {frames_in.length} frames could be decoded: is {source} cut short?"
+        say(
+            log,
+            f"Only {summary.frames} of the {frames_in.length} frames could be decoded: is {source} cut short?",
         )
-    log.print(
-        f"Next: coke-edge detect {bundle} --source VIDEO.mp4 --sink out.mp4 --sink out.jsonl", soft_wrap=True
-    )
+    next_step(log, "detect", bundle, "--source", "VIDEO.mp4", "--sink", "out.mp4", "--sink", "out.jsonl")
     if summary.ended == "interrupt":
         raise typer.Exit(INTERRUPTED)
 
@@ -137,7 +139,7 @@ def show(console: Console, summary: Summary, written: list[str]) -> None:
         for keypoints in summary.last.objects:
             console.print(keypoint_table(keypoints, summary.last.frame.name))
     if summary.frames > 0:
-        console.print(f"{latency_sentence(summary.latency_ms, summary.frames)}: {TIMED}.")
+        console.print(f"{latency_sentence(summary.latency_ms, summary.frames, warm=False)}: {TIMED}.")
     ended = " (interrupted)" if summary.ended == "interrupt" else ""
-    frames = "1 frame" if summary.frames == 1 else f"{summary.frames} frames"
-    console.print(f"{frames} in {summary.seconds:.1f} s{ended} → {', '.join(written)}", soft_wrap=True)
+    frames = number(summary.frames, "frame")
+    say(console, f"{frames} in {summary.seconds:.1f} s{ended} → {', '.join(written)}")

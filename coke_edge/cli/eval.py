@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from coke_edge.cli.tables import cell, latency_sentence
+from coke_edge.cli.next_step import next_step, say
+from coke_edge.cli.tables import cell, latency_sentence, number
 from coke_edge.errors import CokeError
 
 if TYPE_CHECKING:
@@ -30,7 +31,9 @@ class SplitName(str, enum.Enum):
 
 @app.command("eval")
 def evaluate_model(
-    model: Annotated[str, typer.Argument(help="NAME.coke, demo, FILE.safetensors or a run folder")],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="NAME.coke, demo, FILE.safetensors or a run folder")
+    ],
     data: Annotated[str, typer.Option(help="data set, e.g. lsp:PATH, coco:FILE.json?images=DIR")],
     split: Annotated[SplitName, typer.Option(help="part of the data set")] = SplitName.test,
     backend: Annotated[
@@ -48,7 +51,10 @@ def evaluate_model(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print the result as one JSON object")] = False,
 ) -> None:
-    """Measure a model on a data set: PCK, per keypoint, visibility, latency."""
+    """Measure a model on a data set.
+
+    PCK for all keypoints and for each, visibility where the data set marks occlusion, and latency.
+    """
     from rich.console import Console
 
     chosen = parse_thresholds(thresholds)
@@ -69,8 +75,8 @@ def evaluate_model(
         from coke_edge.train.report import write_report
 
         written = write_report(report, result, dataset)
-        console.print(f"Report: {', '.join(str(path) for path in written)}", soft_wrap=True, highlight=False)
-    console.print(f"Next: {next_command(model, data, report)}", soft_wrap=True, highlight=False, markup=False)
+        say(console, f"Report: {', '.join(str(path) for path in written)}")
+    next_step(console, *next_arguments(model, data, split, report))
 
 
 def parse_thresholds(text: str | None) -> list[float] | None:
@@ -88,20 +94,23 @@ def parse_thresholds(text: str | None) -> list[float] | None:
 
 def show(result: Evaluation, console: Console) -> None:
     """Print the figures as tables."""
+    from rich.markup import escape
     from rich.table import Table
 
     counted = "visible and hidden" if result.include_hidden else "visible"
     table = Table(
-        title=f"{result.model} on {result.dataset} ({result.split}), {result.backend}",
+        title=escape(f"{result.model} on {result.dataset} ({result.split}), {result.backend}"),
         caption=f"PCK [%]: distance ≤ threshold · {result.normaliser} length; {result.keypoints} {counted} "
-        f"keypoints of {result.objects} objects in {result.images} images",
+        f"keypoints of {number(result.objects, 'object')} in {number(result.images, 'image')}",
     )
     table.add_column("keypoint")
     table.add_column("count", justify="right")
     for threshold in result.pck:
         table.add_column(f"@{threshold}", justify="right")
     for name, figures in result.per_keypoint.items():
-        table.add_row(name, str(figures["count"]), *(cell(value, 1) for value in figures["pck"].values()))
+        table.add_row(
+            escape(name), str(figures["count"]), *(cell(value, 1) for value in figures["pck"].values())
+        )
     table.add_section()
     for name, row in (("all", result.pck), ("left/right forgiven", result.left_right_forgiven)):
         table.add_row(name, str(result.keypoints), *(cell(value, 1) for value in row.values()), style="bold")
@@ -117,10 +126,10 @@ def show(result: Evaluation, console: Console) -> None:
         console.print(line, highlight=False)
 
 
-def next_command(model: str, data: str, report: Path | None) -> str:
+def next_arguments(model: str, data: str, split: SplitName, report: Path | None) -> tuple[str, ...]:
     """What a user is likely to want next."""
     if report is None:
-        return f"coke-edge eval {model} --data '{data}' --report report"
-    if model.endswith(".coke") or model == "demo":
-        return f"coke-edge detect {model} --source IMAGE"
-    return f"coke-edge export {model} -o model.coke"
+        return ("eval", model, "--data", data, "--split", split.value, "--report", "report")
+    if model.endswith(".safetensors") or Path(model).is_dir():
+        return ("export", model, "-o", "model.coke")
+    return ("detect", model, "--source", "IMAGE")

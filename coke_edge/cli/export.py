@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from coke_edge.cli.eval import SplitName
+from coke_edge.cli.next_step import next_step, say
 from coke_edge.errors import CokeError, ExportError
 
 if TYPE_CHECKING:
@@ -23,7 +24,9 @@ app = typer.Typer()
 
 @app.command("export")
 def export(
-    checkpoint: Annotated[Path, typer.Argument(help="checkpoint file, or the run folder that holds it")],
+    checkpoint: Annotated[
+        Path, typer.Argument(metavar="CHECKPOINT", help="checkpoint file, or the run folder that holds it")
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="bundle to write, NAME.coke")],
     data: Annotated[
         str | None, typer.Option(help="data set to check on; default: the one that the model was trained on")
@@ -37,7 +40,10 @@ def export(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="print the verdict as one JSON object")] = False,
 ) -> None:
-    """Write a bundle, after its graph agreed with torch on real images; otherwise no file and exit code 3."""
+    """Turn a checkpoint into a bundle.
+
+    Its graph is first held against torch on real images: if they differ, no file is written and the exit code is 3.
+    """
     from rich.console import Console
 
     from coke_edge.export.card import read_evaluation
@@ -59,8 +65,8 @@ def export(
         typer.echo(library.dumps({"bundle": str(out), "bytes": out.stat().st_size, "gate": gate}))
     else:
         print_verdicts(Console(), verdicts)
-    console.print(f"Wrote {out} ({out.stat().st_size / 1e6:.1f} MB).")
-    console.print(f"Next: coke-edge detect {out} --source IMAGE")
+    say(console, f"Wrote {out} ({out.stat().st_size / 1e6:.1f} MB).")
+    next_step(console, "detect", out, "--source", "IMAGE")
 
 
 def images_to_check_on(

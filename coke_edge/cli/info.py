@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from coke_edge.cli.next_step import next_step
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -17,13 +19,15 @@ app = typer.Typer()
 
 @app.command("info")
 def info(
-    bundle: Annotated[str, typer.Argument(help="bundle NAME.coke, or demo for the one in the package")],
+    bundle: Annotated[
+        str, typer.Argument(metavar="BUNDLE", help="bundle NAME.coke, or demo for the one in the package")
+    ],
     verify: Annotated[
         bool, typer.Option("--verify", help="also load the banks and run the graph once")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
 ) -> None:
-    """Show what a bundle holds; every byte of it is verified in any case."""
+    """Show what a bundle holds. Every byte of it is verified in any case."""
     from rich.console import Console
 
     from coke_edge.bundle import Bundle
@@ -38,7 +42,7 @@ def info(
         console.print("Every byte is as the manifest says.")
         if verified:
             console.print(f"The banks fit the manifest and the graph runs on {verified}.")
-    Console(stderr=True).print(f"Next: coke-edge detect {bundle} --source IMAGE", soft_wrap=True)
+    next_step(Console(stderr=True), "detect", bundle, "--source", "IMAGE")
 
 
 def run_once(bundle: Bundle) -> str:
@@ -71,6 +75,7 @@ def report(bundle: Bundle, verified: str | None) -> dict[str, Any]:
 
 def table(bundle: Bundle) -> Table:
     """The bundle for people."""
+    from rich.markup import escape
     from rich.table import Table
 
     manifest, model = bundle.manifest, bundle.manifest.model
@@ -90,12 +95,17 @@ def table(bundle: Bundle) -> Table:
     }
     grid = Table(show_header=False)
     for key, value in rows.items():
-        grid.add_row(key, value)
+        grid.add_row(escape(key), escape(value))
     return grid
 
 
 def plain(value: object) -> str:
-    """A value of the free part of the manifest in words: `width 192, height 192`."""
+    """A value of the free part of the manifest in words: `images 200, pixels (median 0.01, max 0.03)`."""
     if isinstance(value, dict):
-        return ", ".join(f"{key} {plain(part)}" for key, part in value.items())
+        parts = {
+            key: f"({plain(part)})" if isinstance(part, dict) else plain(part) for key, part in value.items()
+        }
+        return ", ".join(f"{key} {part}" for key, part in parts.items())
+    if isinstance(value, float):
+        return f"{value:.4g}"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -17,8 +17,9 @@ TIMED = "from the decoded frame in memory to its keypoints (crop, network, head,
 def keypoint_table(keypoints: Keypoints, title: str) -> Table:
     """One row for each keypoint; hidden ones are dim and hollow, as in the picture."""
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=title, title_justify="left", title_style="bold")
+    table = Table(title=Text(title, style="bold"), title_justify="left")
     table.add_column("keypoint")
     for column in ("x", "y", "similarity", "clutter", "visible"):
         table.add_column(column, justify="right")
@@ -27,7 +28,7 @@ def keypoint_table(keypoints: Keypoints, title: str) -> Table:
         x, y = keypoints.xy[k]
         scores = (keypoints.similarity[k], keypoints.clutter[k], keypoints.visible[k])
         cells = [cell(x, 1), cell(y, 1), *(cell(score, 2) for score in scores)]
-        table.add_row(f"{'○' if hidden else '●'} {name}", *cells, style="dim" if hidden else None)
+        table.add_row(Text(f"{'○' if hidden else '●'} {name}"), *cells, style="dim" if hidden else None)
     return table
 
 
@@ -36,8 +37,13 @@ def cell(value: float, digits: int) -> str:
     return "–" if math.isnan(value) else f"{value:.{digits}f}"
 
 
-def latency_sentence(latency_ms: Mapping[str, float], runs: int) -> str:
-    """The figures with what they were measured on."""
+def number(count: int, noun: str) -> str:
+    """`1 image`, `2 images`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def latency_sentence(latency_ms: Mapping[str, float], runs: int, warm: bool = True) -> str:
+    """The figures with what they were measured on; not `warm`: the first run after loading is among them."""
     if runs == 1:
-        return f"Latency {latency_ms['median']:.1f} ms (one run, the first after loading)"
+        return f"Latency {latency_ms['median']:.1f} ms (one run{'' if warm else ', the first after loading'})"
     return f"Latency {latency_ms['median']:.1f} ms (median of {runs} runs; 95 % within {latency_ms['p95']:.1f} ms)"

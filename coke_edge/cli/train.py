@@ -11,10 +11,14 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from coke_edge.cli.next_step import next_step, say
+from coke_edge.cli.tables import number
 from coke_edge.errors import CokeError
 from coke_edge.train.recipe import RECIPES, Recipe, make_recipe
 
 app = typer.Typer()
+
+INTERRUPTED = 130  # exit code, as a shell has it after Ctrl-C
 
 
 def recipe_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -28,7 +32,10 @@ def recipe_options(command: Callable[..., None]) -> Callable[..., None]:
     options = []
     for field in msgspec.structs.fields(Recipe):
         kind, *meta = typing.get_args(hints[field.name])
-        help_text = f"{meta[0].description} [recipe edge: {field.default}]"
+        text = next(
+            part.description for part in meta if part.description
+        )  # limits stand in a Meta of their own
+        help_text = text if field.default is None else f"{text} (edge: {shown(field.default)})"
         option = typer.Option(help=help_text, rich_help_panel="Recipe keys", show_default=False)
         annotation = Annotated[plain_type(kind) | None, option]  # type: ignore[valid-type]
         options.append(
@@ -47,6 +54,11 @@ def recipe_options(command: Callable[..., None]) -> Callable[..., None]:
     return wrapper
 
 
+def shown(default: Any) -> str:
+    """A default as it is written in YAML."""
+    return msgspec.json.encode(default).decode().strip('"')
+
+
 def plain_type(kind: Any) -> type:
     """The type that the command line parses; a choice is text there, and the recipe checks it."""
     if typing.get_origin(kind) is typing.Literal:
@@ -62,38 +74,44 @@ def train(
     data: Annotated[str, typer.Option(help="data set, e.g. lsp:PATH, coco:FILE.json?images=DIR")] = "",
     out: Annotated[Path | None, typer.Option(help="run folder; default runs/<n>")] = None,
     recipe: Annotated[
-        str, typer.Option(help=f"{', '.join(RECIPES)}, or a YAML file with recipe keys")
-    ] = "edge",
+        str | None,
+        typer.Option(help=f"{', '.join(RECIPES)}, or a YAML file with recipe keys; default edge"),
+    ] = None,
     resume: Annotated[
         Path | None, typer.Option(help="run folder to continue, exactly where it stopped")
     ] = None,
     stop_after: Annotated[
-        int | None, typer.Option(help="stop when so many epochs are done; resume later")
+        int | None, typer.Option(min=1, help="stop when so many epochs are done; resume later")
     ] = None,
-    devices: Annotated[int, typer.Option(help="GPUs or processes of this machine")] = 1,
+    devices: Annotated[int, typer.Option(help="how many GPUs; only 1 for now")] = 1,
     accelerator: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
-    json: Annotated[bool, typer.Option("--json", help="print the result as one JSON object")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print the result as one JSON object")] = False,
     *,
     overrides: dict[str, Any],
 ) -> None:
-    """Train a model on a data set; Ctrl-C saves and `--resume` continues."""
+    """Train a model on a data set.
+
+    Ctrl-C saves the run, and `--resume` continues it.
+    """
+    # What can be said at once is said before torch is imported, which takes seconds.
+    if resume is not None and (data or recipe or overrides or out):
+        raise CokeError(
+            "--resume continues a run as it was begun: give no data, out, recipe or recipe keys with it"
+        )
+    if resume is None and not data:
+        raise CokeError("say what to train on with --data, for example --data lsp:PATH")
+    chosen = make_recipe(recipe or "edge", **overrides)
+
     from coke_edge.train.cpu import prepare_cpu
 
     prepare_cpu()
     from coke_edge.train.run import continue_run, start_run
 
     if resume is not None:
-        if data or overrides or out:
-            raise CokeError(
-                "--resume continues a run as it was begun: give no data, out or recipe keys with it"
-            )
         trainer = continue_run(resume, devices=devices, accelerator=accelerator)
     else:
-        if not data:
-            raise CokeError("say what to train on with --data, for example --data lsp:PATH")
-        chosen = make_recipe(recipe, **overrides)
         trainer = start_run(chosen, data, out, devices=devices, accelerator=accelerator)
-    report(trainer, stop_after, json)
+    report(trainer, stop_after, as_json)
 
 
 def report(trainer: Any, stop_after: int | None, as_json: bool) -> None:
@@ -103,7 +121,7 @@ def report(trainer: Any, stop_after: int | None, as_json: bool) -> None:
     from coke_edge.train.progress import ProgressBar
 
     console = Console(stderr=True)
-    with ProgressBar(console, trainer.recipe.epochs, trainer.progress) as bar:
+    with ProgressBar(console, trainer.recipe.epochs) as bar:
         trainer.watcher = bar
         progress = trainer.fit(stop_after)
     folder = trainer.folder
@@ -113,10 +131,11 @@ def report(trainer: Any, stop_after: int | None, as_json: bool) -> None:
 
         typer.echo(json.dumps({"folder": str(folder), **dataclasses.asdict(progress)}))
     if progress.finished:
-        console.print(
-            f"Best model: {folder / 'best.safetensors'} (PCK {progress.best_pck:.1f} on validation)"
-        )
-        console.print(f"Next: coke-edge export {folder} -o model.coke")
+        measured = f"PCK {progress.best_pck:.1f} on validation" if progress.best_pck >= 0 else "not validated"
+        say(console, f"Best model: {folder / 'best.safetensors'} ({measured})")
+        next_step(console, "export", folder, "-o", "model.coke")
     else:
-        console.print(f"Stopped after {progress.epoch} epochs, saved in {folder}.")
-        console.print(f"Next: coke-edge train --resume {folder}")
+        say(console, f"Stopped after {number(progress.epoch, 'epoch')}, saved in {folder}.")
+        next_step(console, "train", "--resume", folder)
+    if trainer.stop_asked and not progress.finished:
+        raise typer.Exit(INTERRUPTED)

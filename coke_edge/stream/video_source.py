@@ -28,7 +28,9 @@ class VideoSource:
         with quiet():
             self._capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
         if not self._capture.isOpened():
-            raise StreamError(f"{path} is neither an image nor a video that OpenCV can read")
+            raise StreamError(
+                f"{path} is damaged, or no video that OpenCV can read; copy or convert it again"
+            )
         self.frames_per_second: float | None = self._capture.get(cv2.CAP_PROP_FPS) or None
         count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
         self.length: int | None = count if count > 0 else None
@@ -47,4 +49,4 @@ class VideoSource:
         finally:
             self._capture.release()
         if index == 0:
-            raise StreamError(f"no frame of the video {self._path} can be decoded")
+            raise StreamError(f"no frame of the video {self._path} can be decoded; copy or convert it again")

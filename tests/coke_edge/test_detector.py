@@ -91,7 +91,7 @@ def test_bad_frames_and_boxes(detector: Detector) -> None:
     frame = np.zeros((10, 10, 3), np.uint8)
     with pytest.raises(FrameError, match="uint8"):
         detector(frame.astype(np.float32))
-    for box in [(5, 5, 5, 9), (0, 0, 1), "box", (0, 0, np.nan, 1)]:
+    for box in [(5, 5, 5, 9), (0, 0, 1), "box", (0, 0, np.nan, 1), (50, 50, 60, 60), (-9, 0, -1, 9)]:
         with pytest.raises(FrameError, match="box"):
             detector(frame, box)
 

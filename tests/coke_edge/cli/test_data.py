@@ -52,6 +52,7 @@ def test_missing_images_fail_but_are_reported(annotations: Path) -> None:
     result = runner.invoke(app, ["check", f"coco:{annotations}"])
     assert result.exit_code == 1
     assert "train: missing images: 1 (" in result.stdout
+    assert result.stderr.startswith("error: the data set cannot be used as it is")
 
 
 def test_what_is_no_data_set_is_one_sentence(tmp_path: Path) -> None:

@@ -27,6 +27,8 @@ def test_help_names_every_command() -> None:
 
 def test_every_recipe_key_is_an_option() -> None:
     out = run("train", "--help").stdout.replace("_", "-")
+    assert "None" not in out  # each has its text …
+    assert "(edge: 192)" in out  # … and its default
     for field in msgspec.structs.fields(Recipe):
         # A terminal of eighty columns may cut long names.
         assert f"--{field.name.replace('_', '-')}"[:14] in out, field.name
@@ -41,6 +43,7 @@ def test_every_recipe_key_is_an_option() -> None:
         (["train", "--data", "lsp:nowhere", "--epochs", "0"], "epochs"),
         (["train", "--resume", "nowhere"], "there is no checkpoint"),
         (["train", "--resume", "nowhere", "--epochs", "3"], "--resume continues a run as it was begun"),
+        (["train", "--resume", "nowhere", "--recipe", "tiny"], "--resume continues a run as it was begun"),
     ],
 )
 def test_mistakes_are_one_sentence(arguments: list[str], sentence: str, tmp_path: Path) -> None:
