@@ -1,0 +1,1 @@
+"""Measurements on the device and on the workstation, and what they gave."""
