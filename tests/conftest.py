@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+# Triton's kernels run on the CPU here, in its interpreter; it has to know before anything imports it.
+os.environ.setdefault("TRITON_INTERPRET", "1")
+
 DEFAULT_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 

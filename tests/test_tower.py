@@ -15,7 +15,15 @@ ROOT = Path(__file__).parents[1]
 # at all. `coke_edge` is the runtime without its `cli`.
 FLOORS = ["kernels", "coke_edge", "train", "export", "benchmarks", "coke_edge.cli"]
 NEVER_ON_THE_DEVICE = {"torch", "torchvision", "timm", "triton", "onnx", "onnxscript", "scipy", "matplotlib"}
-TRITON_FILES: set[str] = set()  # of kernels/: those that need triton or torch
+TRITON_FILES = {  # of kernels/: those that need triton or torch; a device does without them
+    "aot.py",
+    "fused.py",
+    "machine_code.py",
+    "match.py",
+    "peaks.py",
+    "torch_reference.py",
+    "warp.py",
+}
 
 
 def floor_of(module: str) -> str | None:
@@ -67,6 +75,17 @@ def test_each_floor_sees_only_those_below(floor: str, path: Path) -> None:
 @pytest.mark.parametrize("path", [p for f, p in files() if f == "kernels"], ids=lambda p: p.name)
 def test_kernels_run_as_a_bare_folder(path: Path) -> None:
     assert not any(module.startswith("coke_edge") for module in imports(path)), "use relative imports here"
+
+
+@pytest.mark.parametrize("path", [p for f, p in files() if f == "kernels"], ids=lambda p: p.name)
+def test_launching_a_kernel_needs_neither_triton_nor_torch(path: Path) -> None:
+    needed = {module.split(".")[0] for module in imports(path)}
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level == 1:
+            names = [node.module] if node.module else [alias.name for alias in node.names]
+            needed |= {f"{name}.py" for name in names}
+    heavy = bool(needed & {"triton", "torch", *TRITON_FILES})
+    assert heavy == (path.name in TRITON_FILES)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import typer.main
 
 from coke_edge.errors import CokeError
 
-COMMANDS = ("demo", "data", "train", "eval", "export", "info", "detect")
+COMMANDS = ("demo", "data", "train", "eval", "export", "info", "kernels", "detect")
 
 # Top-level modules that come with an extra, for the sentence that says which one is missing.
 EXTRA_OF = {
@@ -29,6 +29,7 @@ EXTRA_OF = {
     "onnx": "export",
     "onnx_ir": "export",
     "onnxscript": "export",
+    "triton": "train",
 }
 
 

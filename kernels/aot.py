@@ -1,0 +1,170 @@
+"""Kernels to machine code ahead of time, for named GPUs, on a machine that has none.
+
+Each target is compiled in a process of its own: a target that the compiler does not know may end it, and a
+process that runs Triton's interpreter cannot compile. The same sources and compiler give the same bytes.
+"""
+
+# mypy: disable-error-code="no-untyped-call"
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from . import machine_code, targets
+from .artifact import Artifact, Binary, Parameter, parse, to_json, write
+from .targets import KernelError, Target
+from .variants import Variant, variants
+
+PTX_TYPES = {"i32": "u32", "i64": "u64", "fp32": "f32"}  # pointers are u64
+
+
+def build(
+    names: Sequence[str],
+    folder: Path,
+    channels: int = 128,
+    jobs: int | None = None,
+    done: Callable[[str], None] = lambda name: None,
+) -> Artifact:
+    """Compile every kernel for the named targets into `folder`; `done` is called with each finished target.
+
+    `jobs` targets are compiled at a time (one per CPU if None). Raises KernelError for an unknown target, and
+    with the compiler's last error if one cannot be compiled; `folder` is touched only when all were.
+    """
+    wanted = list(dict.fromkeys(targets.named(name) for name in names))
+    if not wanted:
+        raise KernelError(f"name at least one target: {', '.join(targets.TARGETS)}")
+    for target in wanted:
+        variants(target, channels)  # refuses the channels before anything is compiled
+    with tempfile.TemporaryDirectory() as temporary:
+
+        def compile_one(target: Target) -> Artifact:
+            result = compile_apart(target, channels, Path(temporary) / target.name)
+            done(target.name)
+            return result
+
+        with ThreadPoolExecutor(jobs or os.cpu_count() or 1) as pool:
+            results = list(pool.map(compile_one, wanted))
+        artifact = Artifact(tuple(b for result in results for b in result.binaries), results[0].versions)
+        cubins = {b.file: (Path(temporary) / b.target / b.file).read_bytes() for b in artifact.binaries}
+    write(folder, artifact, cubins)
+    return artifact
+
+
+def compile_apart(target: Target, channels: int, folder: Path) -> Artifact:
+    """`compile_target` in a process of its own. Raises KernelError if that fails or dies."""
+    folder.mkdir()
+    surroundings = {
+        **{k: v for k, v in os.environ.items() if not k.startswith("TRITON_") or "PTXAS" in k},
+        "TRITON_CACHE_DIR": str(folder / "cache"),  # fresh: nothing that an earlier compiler left
+        "TRITON_DISABLE_LINE_INFO": "1",  # the paths of this machine stay out, and a third of the size is enough
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+    }
+    command = [sys.executable, "-m", __name__, target.name, str(channels), str(folder)]
+    found = subprocess.run(command, capture_output=True, text=True, env=surroundings)
+    if found.returncode != 0:
+        lines = found.stderr.strip().splitlines() or [f"it ended with {found.returncode} and no message"]
+        errors = [line for line in lines if "error" in line.lower()]
+        raise KernelError(f"the kernels cannot be compiled for {target.name}: {(errors or lines)[-1]}")
+    return parse(found.stdout)
+
+
+def compile_target(target: Target, channels: int, folder: Path) -> Artifact:
+    """Compile every variant for one target, cubins into `folder`."""
+    import triton
+
+    binaries = (compile_variant(variant, target, folder) for variant in variants(target, channels))
+    return Artifact(tuple(binaries), {"triton": triton.__version__})
+
+
+def compile_variant(variant: Variant, target: Target, folder: Path) -> Binary:
+    """Compile one variant and look at what came out."""
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    function = getattr(importlib.import_module(f".{variant.kernel}", __package__), variant.kernel)
+    places = {name: place for place, name in enumerate(function.arg_names)}
+    signature = {name: variant.signature.get(name, "constexpr") for name in function.arg_names}
+    promises = {(places[name],): [["tt.divisibility", n]] for name, n in variant.multiples.items()}
+    compiled = triton.compile(
+        ASTSource(function, signature, variant.constants, promises),
+        target=GPUTarget("cuda", target.capability, 32),
+        options={"num_warps": variant.warps, "num_stages": variant.stages, "enable_fp_fusion": True},
+    )
+    cubin: bytes = compiled.asm["cubin"]
+    file = f"{target.name}-{variant.name}.cubin"
+    (folder / file).write_bytes(cubin)
+    parameters = tuple(
+        Parameter(name, kind, variant.multiples.get(name, 1))
+        for name, kind in signature.items()
+        if kind != "constexpr"
+    )
+    resources = machine_code.resources(folder / file)
+    code = machine_code.instructions(folder / file)
+    return Binary(
+        name=variant.name,
+        target=target.name,
+        capability=target.capability,
+        file=file,
+        sha256=hashlib.sha256(cubin).hexdigest(),
+        size=len(cubin),
+        symbol=compiled.metadata.name,
+        parameters=parameters,
+        scratch_slots=scratch_slots(variant.name, parameters, compiled),
+        block=32 * variant.warps,
+        shared_memory=compiled.metadata.shared,
+        registers=resources["REG"],
+        spills=sum(code[name] for name in machine_code.SPILLS),
+        stack=resources["STACK"],
+        tensor_instructions={name: code[name] for name in machine_code.TENSOR_OPS if code[name]},
+        constants=variant.constants,
+        abi=machine_code.abi(cubin),
+        assembler=assembler(target),
+    )
+
+
+def scratch_slots(name: str, parameters: Sequence[Parameter], compiled: Any) -> int:
+    """How many pointers Triton put behind the parameters; all of them must be unused, so that 0 will do.
+
+    Raises KernelError if the PTX does not take what the manifest is about to say.
+    """
+    found = machine_code.parameters(compiled.asm["ptx"])
+    expected = [PTX_TYPES.get(parameter.type, "u64") for parameter in parameters]
+    bits = [kind.replace("s", "u").replace("b", "u") for kind in found]
+    slots = bits[len(expected) :]
+    if bits[: len(expected)] != expected or any(kind != "u64" for kind in slots):
+        raise KernelError(f"{name} takes {found} in the PTX, not {expected} and scratch pointers")
+    sizes = {
+        key: getattr(compiled.metadata, key, 0) for key in ("global_scratch_size", "profile_scratch_size")
+    }
+    if any(sizes.values()):
+        raise KernelError(f"{name} wants scratch memory, which the launch does not give: {sizes}")
+    return len(slots)
+
+
+def assembler(target: Target) -> str:
+    """The version of the ptxas that Triton takes for a target."""
+    from triton.backends.nvidia.compiler import get_ptxas
+
+    text = machine_code.run(get_ptxas(target.capability).path, "--version")
+    found = re.search(r"V(\d+\.\d+\.\d+)", text)
+    return found.group(1) if found else text.strip()
+
+
+def main(name: str, channels: str, folder: str) -> None:
+    """One target, as `compile_apart` asks for it; its manifest goes to stdout."""
+    print(to_json(compile_target(targets.named(name), int(channels), Path(folder))))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
