@@ -89,10 +89,11 @@ class CokeModel(nn.Module):
 
     def forward(self, batch: Batch) -> Losses:
         """The losses of a batch, then the banks take its features in."""
-        unit = F.normalize(self.features(batch.image).float(), dim=1)  # [B, C, h, w]
-        # Under mixed precision the network alone runs in it: a softmax at τ = 0.07 needs float32.
-        with torch.autocast(unit.device.type, enabled=False):
-            return self.losses(unit, batch)
+        # Under mixed precision the network alone runs in it: labels in pixels and a softmax at τ = 0.07 need float32.
+        mixed = self.recipe.precision == "bf16"
+        with torch.autocast(batch.image.device.type, torch.bfloat16, enabled=mixed):
+            features = self.features(batch.image)
+        return self.losses(F.normalize(features.float(), dim=1), batch)
 
     def losses(self, unit: Tensor, batch: Batch) -> Losses:
         """The losses of unit features [B, C, H/8, W/8]; in training mode the banks then take them in."""

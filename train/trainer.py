@@ -63,7 +63,7 @@ class Trainer:
         self.recipe, self.train_data, self.val_data, self.folder = recipe, train, val, folder
         self.watcher = watcher
         self.stop_asked = False
-        self.fabric = make_fabric(recipe, devices, accelerator)
+        self.fabric = make_fabric(devices, accelerator)
         self.fabric.seed_everything(recipe.seed, verbose=False)
         # A run that goes on has its weights already: where they once came from need not be there any more.
         start = msgspec.structs.replace(recipe, pretrained="none") if resume else recipe
@@ -281,16 +281,16 @@ def make_folder(folder: Path) -> None:
         ) from None
 
 
-def make_fabric(recipe: Recipe, devices: int, accelerator: str) -> Fabric:
+def make_fabric(devices: int, accelerator: str) -> Fabric:
     """The engine, on one device. Raises CokeError for several, or for one that this machine does not have."""
     if devices != 1:  # each would see the same batches, and have banks of its own
         raise CokeError(
             f"training runs on one device, not on {devices}: leave --devices at 1; "
             "CUDA_VISIBLE_DEVICES chooses among several GPUs"
         )
-    precision: Any = "bf16-mixed" if recipe.precision == "bf16" else "32-true"
     try:
-        return Fabric(accelerator=accelerator, devices=devices, precision=precision)
+        # Mixed precision is the model's own matter: Fabric's would round the labels too.
+        return Fabric(accelerator=accelerator, devices=devices)
     except (ValueError, RuntimeError, ImportError) as error:
         raise CokeError(
             f"this machine has no {accelerator!r} to train on: use --accelerator auto or cpu"

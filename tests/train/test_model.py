@@ -97,8 +97,11 @@ def test_frozen_statistics_have_no_batchnorm_left_and_free_ones_do() -> None:
 
 
 def test_under_mixed_precision_the_losses_stay_in_float32() -> None:
-    model = CokeModel(make_recipe(**TINY), 3).train()
-    model(batch())  # fills the clutter bank
-    with torch.autocast("cpu", torch.bfloat16):
-        losses = model(batch())
+    torch.manual_seed(0)
+    full = CokeModel(make_recipe(**TINY), 3).eval()
+    mixed = CokeModel(make_recipe(**TINY, precision="bf16"), 3).eval()
+    mixed.load_state_dict(full.state_dict())
+    expected, losses = full(batch()), mixed(batch())
     assert all(part.dtype == torch.float32 for part in losses)
+    torch.testing.assert_close(losses.total, expected.total, rtol=0.05, atol=0.05)
+    assert not torch.equal(losses.total, expected.total)  # the network did run in bfloat16
