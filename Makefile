@@ -40,6 +40,12 @@ types: $(VENV)/.dev
 	ln -s $(addprefix $(CURDIR)/,$(wildcard coke_edge/*) kernels export train benchmarks) build/types/coke_edge/
 	MYPYPATH=build/types $(BIN)/mypy
 
+bench: $(VENV)/.runtime  ## latency of the demo model on this machine, with raw samples
+	$(BIN)/python -m coke_edge.benchmarks.latency demo --out out/latency.json
+
+gpu-check:  ## comes with the launch of the kernels; until then it says so and fails
+	@echo "There is no GPU check yet: the kernels compile (coke-edge kernels build) but nothing launches them."; exit 2
+
 clean:
 	rm -rf build out $(VENV)
 
