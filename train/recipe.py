@@ -138,7 +138,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "ema": 0.0,
     },
     # A minute or two on two cores: to see the whole loop, not for accuracy.
-    "tiny": {"width": 128, "height": 128, "epochs": 8, "eval_every": 4, "clutter_size": 512},
+    "tiny": {"width": 128, "height": 128, "epochs": 6, "eval_every": 3, "clutter_size": 512},
 }
 
 
