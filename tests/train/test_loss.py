@@ -85,8 +85,8 @@ def presence_by_hand(s: np.ndarray, visible: np.ndarray, hidden: np.ndarray, nul
     terms = []
     for i, j in np.ndindex(*visible.shape):
         z = np.exp(s[i, j] / TAU).sum()
-        p = z / (z + math.exp(null[j]))
-        terms += [-math.log(p)] * bool(visible[i, j]) + [-math.log(1 - p)] * bool(hidden[i, j])
+        log_total = math.log(z + math.exp(null[j]))  # 1 − P from its own numerator: 1 − p would cancel
+        terms += [log_total - math.log(z)] * bool(visible[i, j]) + [log_total - null[j]] * bool(hidden[i, j])
     return float(np.mean(terms)) if terms else 0.0
 
 
