@@ -17,7 +17,7 @@ demo-train: $(VENV)/.dev  ## generate a data set, train on it, export, evaluate,
 	$(BIN)/coke-edge eval out/demo-train/part.coke --data "coco:out/demo-train/data/annotations.json" --split test
 	$(BIN)/coke-edge detect out/demo-train/part.coke --source out/demo-train/data/images --frames 8 --sink out/demo-train/pictures
 
-demo-model: $(VENV)/.dev  ## train the model that the package ships (LSP in $$COKE_EDGE_DATA; under an hour on two cores)
+demo-model: $(VENV)/.dev  ## train the model that the package ships (LSP in $$COKE_EDGE_DATA; took 65 minutes on two busy cores)
 	@test -d "$(DATA)/lsp" || { echo "set COKE_EDGE_DATA to the folder that holds lsp/"; exit 2; }
 	$(BIN)/coke-edge train --data "lsp:$(DATA)/lsp" --recipe edge --out out/demo-model
 	$(BIN)/coke-edge eval out/demo-model --data "lsp:$(DATA)/lsp" --split test --report out/demo-model/test
