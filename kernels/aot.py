@@ -32,23 +32,26 @@ def build(
     names: Sequence[str],
     folder: Path,
     channels: int = 128,
+    dtypes: Sequence[str] = ("fp16",),
     jobs: int | None = None,
     done: Callable[[str], None] = lambda name: None,
 ) -> Artifact:
     """Compile every kernel for the named targets into `folder`; `done` is called with each finished target.
 
-    `jobs` targets are compiled at a time (one per CPU if None). Raises KernelError for an unknown target, and
-    with the compiler's last error if one cannot be compiled; `folder` is touched only when all were.
+    `channels` and `dtypes` (fp16, bf16, fp32) are those of the features. `jobs` targets are compiled at a time
+    (one per CPU if None). Raises KernelError for an unknown target or dtype, and with the compiler's last error
+    if one cannot be compiled; `folder` is touched only when all were.
     """
     wanted = list(dict.fromkeys(targets.named(name) for name in names))
     if not wanted:
         raise KernelError(f"name at least one target: {', '.join(targets.TARGETS)}")
     for target in wanted:
-        variants(target, channels)  # refuses the channels before anything is compiled
+        check_compiler(target)  # both refuse before anything is compiled
+        variants(target, channels, dtypes)
     with tempfile.TemporaryDirectory() as temporary:
 
         def compile_one(target: Target) -> Artifact:
-            result = compile_apart(target, channels, Path(temporary) / target.name)
+            result = compile_apart(target, channels, dtypes, Path(temporary) / target.name)
             done(target.name)
             return result
 
@@ -60,7 +63,7 @@ def build(
     return artifact
 
 
-def compile_apart(target: Target, channels: int, folder: Path) -> Artifact:
+def compile_apart(target: Target, channels: int, dtypes: Sequence[str], folder: Path) -> Artifact:
     """`compile_target` in a process of its own. Raises KernelError if that fails or dies."""
     folder.mkdir()
     surroundings = {
@@ -69,7 +72,7 @@ def compile_apart(target: Target, channels: int, folder: Path) -> Artifact:
         "TRITON_DISABLE_LINE_INFO": "1",  # the paths of this machine stay out, and a third of the size is enough
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
     }
-    command = [sys.executable, "-m", __name__, target.name, str(channels), str(folder)]
+    command = [sys.executable, "-m", __name__, target.name, str(channels), ",".join(dtypes), str(folder)]
     found = subprocess.run(command, capture_output=True, text=True, env=surroundings)
     if found.returncode != 0:
         lines = found.stderr.strip().splitlines() or [f"it ended with {found.returncode} and no message"]
@@ -78,12 +81,24 @@ def compile_apart(target: Target, channels: int, folder: Path) -> Artifact:
     return parse(found.stdout)
 
 
-def compile_target(target: Target, channels: int, folder: Path) -> Artifact:
+def check_compiler(target: Target) -> None:
+    """Raise KernelError if the Triton that is installed is too old for a target."""
+    import triton
+
+    major, minor = (int(number) for number in triton.__version__.split(".")[:2])
+    if (major, minor) < target.triton:
+        needed = ".".join(map(str, target.triton))
+        raise KernelError(f"{target.name} needs triton {needed} or later, this is {triton.__version__}")
+
+
+def compile_target(target: Target, channels: int, dtypes: Sequence[str], folder: Path) -> Artifact:
     """Compile every variant for one target, cubins into `folder`."""
     import triton
 
-    binaries = (compile_variant(variant, target, folder) for variant in variants(target, channels))
-    return Artifact(tuple(binaries), {"triton": triton.__version__})
+    check_compiler(target)
+    wanted = variants(target, channels, dtypes)
+    binaries = tuple(compile_variant(variant, target, folder) for variant in wanted)
+    return Artifact(binaries, {"triton": triton.__version__})
 
 
 def compile_variant(variant: Variant, target: Target, folder: Path) -> Binary:
@@ -161,9 +176,9 @@ def assembler(target: Target) -> str:
     return found.group(1) if found else text.strip()
 
 
-def main(name: str, channels: str, folder: str) -> None:
+def main(name: str, channels: str, dtypes: str, folder: str) -> None:
     """One target, as `compile_apart` asks for it; its manifest goes to stdout."""
-    print(to_json(compile_target(targets.named(name), int(channels), Path(folder))))
+    print(to_json(compile_target(targets.named(name), int(channels), dtypes.split(","), Path(folder))))
 
 
 if __name__ == "__main__":

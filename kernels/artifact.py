@@ -16,6 +16,7 @@ from .targets import KernelError, of_capability
 
 MANIFEST = "kernels.json"
 SCHEMA_VERSION = 1
+BUILD = "coke-edge kernels build --targets {targets} --out DIR"  # what adds a target to a folder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Parameter:
 class Binary:
     """One kernel for one compute capability."""
 
-    name: str  # of the variant, such as match-nchw-soft
+    name: str  # of the variant, such as match-fp16-nchw-soft
     target: str
     capability: int  # 87 is 8.7; the binary runs on no other
     file: str
@@ -63,18 +64,20 @@ class Artifact:
         """The targets that there are binaries for, in order."""
         return list(dict.fromkeys(binary.target for binary in self.binaries))
 
-    def find(self, name: str, capability: int) -> Binary:
+    def find(self, name: str, capability: int, command: str = BUILD) -> Binary:
         """The binary of a variant for a compute capability.
 
-        Raises KernelError that names what is here and the command that adds the rest.
+        Raises KernelError that names what is here and the command that adds the rest, to the place where the
+        artifact is; `{targets}` in it becomes all targets.
         """
         for binary in self.binaries:
             if binary.name == name and binary.capability == capability:
                 return binary
-        here, missing = self.targets(), of_capability(capability).name
+        here = self.targets()
+        wanted = ",".join(dict.fromkeys([*here, of_capability(capability).name]))
         raise KernelError(
             f"no kernel {name} for compute capability {capability / 10:.1f}, only for {', '.join(here) or 'none'}: "
-            f"build with coke-edge kernels build --targets {','.join([*here, missing])} --out DIR"
+            f"build with {command.format(targets=wanted)}"
         )
 
 

@@ -83,9 +83,15 @@ def packed_peaks(
     head = HeadSpec(RULES[rule], temperature, clutter_weight, peaks)
     if head.rule == "log_odds" and not soft:
         raise KernelError("the rule log_odds needs the soft clutter response; leave soft=True")
-    similarity, response, mass = respond(features, prototypes, clutter, counts, temperature, soft)
-    # The scores overwrite the similarities: the K maps are all that the head needs beside its inputs.
-    return reduce(similarity, response, mass, similarity, features.shape[-1], head, soft)
+    check(features, prototypes, clutter, counts)
+    images, _, height, width = features.shape
+    prototypes, clutter = (bank.to(features.dtype).contiguous() for bank in (prototypes, clutter))
+    packed = features.new_empty((images, len(prototypes), peaks, PEAK_WORDS), dtype=torch.int32)
+    # The K maps are nearly all the memory that the head needs, so a large batch takes its turns in it.
+    share = plan.images_at_a_time(images, len(prototypes), height * width)
+    for some, found in zip(features.split(share), packed.split(share), strict=True):
+        some_peaks(some, prototypes, clutter, counts, head, soft, found)
+    return packed
 
 
 @packed_peaks.register_fake
@@ -103,6 +109,21 @@ def _(
     return features.new_empty((len(features), len(prototypes), peaks, PEAK_WORDS), dtype=torch.int32)
 
 
+def some_peaks(
+    features: Tensor,
+    prototypes: Tensor,
+    clutter: Tensor,
+    counts: Tensor | None,
+    head: HeadSpec,
+    soft: bool,
+    packed: Tensor,  # int32 [B, K, M, 13], written
+) -> None:
+    """Both passes over some of the images; their maps are free again on return."""
+    similarity, response, mass = respond(features, prototypes, clutter, counts, head.temperature, soft)
+    # The scores overwrite the similarities.
+    reduce(similarity, response, mass, similarity, features.shape[-1], head, soft, packed)
+
+
 def respond(
     features: Tensor,
     prototypes: Tensor,
@@ -110,8 +131,13 @@ def respond(
     counts: Tensor | None,
     temperature: float,
     soft: bool,
+    tile: plan.Tile | None = None,
+    part_rows: int | None = None,  # a multiple of the tile's block_rows
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Pass 1: similarity [B, K, P], response and mass [T, B, P] of the parts, float32."""
+    """Pass 1: similarity [B, K, P], response and mass [T, B, P] of the parts, float32.
+
+    The tile and the parts are those of `plan.py` if None.
+    """
     check(features, prototypes, clutter, counts)
     b, c, h, w = features.shape
     if h > 1 and features.stride(2) != w * features.stride(3):
@@ -119,9 +145,9 @@ def respond(
     k, n, cells = len(prototypes), len(clutter), h * w
     prototypes, clutter = (bank.to(features.dtype).contiguous() for bank in (prototypes, clutter))
     target, processors = device_of(features)
-    tile = plan.tile(target, c, features.element_size(), k)
+    tile = tile or plan.tile(target, c, features.element_size(), k, b * cells)
     blocks = -(-cells // tile.block_cells)
-    part_rows = plan.part_rows(b * blocks, n, tile.block_rows, processors)
+    part_rows = part_rows or plan.part_rows(b * blocks, n, tile.block_rows, processors)
     parts = plan.parts(n, part_rows)
 
     def empty(*shape: int) -> Tensor:
@@ -141,12 +167,12 @@ def respond(
             cells, k, n, part_rows, 1 / temperature,
             CHANNELS=c, BLOCK_CHANNELS=tile.block_channels, BLOCK_CELLS=tile.block_cells,
             BLOCK_KEYPOINTS=tile.block_keypoints, BLOCK_ROWS=tile.block_rows, SOFT=soft,
-            PRECISION="tf32x3" if features.dtype == torch.float32 else "ieee",
+            PRECISION=plan.precision("fp32" if features.dtype == torch.float32 else "fp16"),
             num_warps=tile.warps, num_stages=tile.stages,
         )  # fmt: skip
     except OutOfResources as error:
         raise KernelError(
-            f"{c} channels of {features.dtype} do not fit on this GPU ({error}): take float16 or bfloat16 features"
+            f"{c} channels of {features.dtype} in {tile} do not fit on this GPU ({error})"
         ) from error
     return similarity, response, mass
 
@@ -159,10 +185,12 @@ def reduce(
     width: int,
     head: HeadSpec,
     soft: bool,
+    packed: Tensor | None = None,
 ) -> Tensor:
-    """Pass 2: packed peaks int32 [B, K, M, 13]."""
+    """Pass 2: packed peaks int32 [B, K, M, 13], written to `packed` if given."""
     b, k, cells = similarity.shape
-    packed = torch.empty((b, k, head.peaks, PEAK_WORDS), dtype=torch.int32, device=similarity.device)
+    if packed is None:
+        packed = similarity.new_empty((b, k, head.peaks, PEAK_WORDS), dtype=torch.int32)
     candidates = torch.empty_like(score) if head.peaks > 1 else score
     peaks_kernel[(k, b)](
         similarity, response, mass, score, candidates, packed,

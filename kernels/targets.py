@@ -17,6 +17,7 @@ class Target:
     capability: int  # 87 is 8.7
     shared_memory: int  # bytes that a block may have, opting in
     tensor_op: str  # the tensor-core instruction of its machine code
+    triton: tuple[int, int] = (3, 6)  # the first version that compiles for it
 
 
 KIB = 1024
@@ -30,7 +31,7 @@ TARGETS = {
         Target("l4", 89, 99 * KIB, "HMMA"),
         Target("h100", 90, 227 * KIB, "HGMMA"),
         Target("b200", 100, 227 * KIB, "UTCHMMA"),
-        Target("thor", 110, 227 * KIB, "UTCHMMA"),
+        Target("thor", 110, 227 * KIB, "UTCHMMA", triton=(3, 7)),
         Target("rtx50", 120, 99 * KIB, "HMMA"),
         Target("spark", 121, 99 * KIB, "HMMA"),
     )

@@ -1,20 +1,26 @@
 """Which kernels a device needs, specialised how: the list that is compiled ahead of time for a GPU.
 
-match-nchw-hard  match-nchw-soft  match-nhwc-hard  match-nhwc-soft     fp16 features, channels first or last
-peaks-hard       peaks-soft                                            hard: no soft clutter response
-warp-fp16        warp-fp32                                             the dtype of the crop
+match-fp16-nchw-hard  match-fp16-nchw-soft     dtype and layout of the features (nchw: channels first, nhwc: last)
+match-fp16-nhwc-hard  match-fp16-nhwc-soft     hard: no soft clutter response
+peaks-hard            peaks-soft
+warp-fp16  warp-fp32  warp-u8                  the dtype of the crop; u8 is not normalised
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
+from collections.abc import Sequence
 from typing import Any
 
 from . import plan
 from .targets import KernelError, Target
 
-POINTER_ALIGNMENT = 16  # bytes; promised for every pointer
-VECTOR = 8  # fp16 elements in 16 bytes; strides are promised to be multiples of it
+DTYPES = {"fp16": 2, "bf16": 2, "fp32": 4}  # of features: Triton's name → bytes of an element
+LAYOUTS = ("nchw", "nhwc")
+WARP_DTYPES = {"fp16": 2, "fp32": 4, "u8": 1}  # of crops, likewise
+POINTER_ALIGNMENT = 16  # bytes; promised for every pointer and for every stride between vectors
+CHANNEL_MULTIPLE = 8
 PEAKS_BLOCK = 1024
 
 
@@ -31,26 +37,53 @@ class Variant:
     stages: int = 1
 
 
-def variants(target: Target, channels: int) -> list[Variant]:
-    """Everything for one GPU. Raises KernelError for a number of channels that fp16 vectors cannot hold."""
-    if not 16 <= channels <= 512 or channels % VECTOR:
-        raise KernelError(f"channels must be a multiple of {VECTOR} from 16 to 512, not {channels}")
+def match_name(dtype: str, layout: str, soft: bool) -> str:
+    """The variant of `match` for features of a dtype (a name in DTYPES) and a layout (one of LAYOUTS)."""
+    return f"match-{dtype}-{layout}-{'soft' if soft else 'hard'}"
+
+
+def peaks_name(soft: bool) -> str:
+    """The variant of `peaks`."""
+    return f"peaks-{'soft' if soft else 'hard'}"
+
+
+def warp_name(dtype: str) -> str:
+    """The variant of `warp` that writes crops of a dtype, a name in WARP_DTYPES."""
+    return f"warp-{dtype}"
+
+
+def variants(target: Target, channels: int, dtypes: Sequence[str] = ("fp16",)) -> list[Variant]:
+    """Everything for one GPU and features of the given dtypes.
+
+    Raises KernelError for a dtype that is not in DTYPES or channels that vectors of 16 bytes cannot hold.
+    """
+    if not 16 <= channels <= 512 or channels % CHANNEL_MULTIPLE:
+        raise KernelError(f"channels must be a multiple of {CHANNEL_MULTIPLE} from 16 to 512, not {channels}")
+    wanted = list(dict.fromkeys(dtypes))
+    if not wanted or not set(wanted) <= DTYPES.keys():
+        raise KernelError(f"dtypes must be some of {', '.join(DTYPES)}, not {', '.join(wanted) or 'none'}")
     flags = (False, True)
     return [
-        *(match_variant(target, channels, layout, soft) for layout in ("nchw", "nhwc") for soft in flags),
+        *(match_variant(target, channels, *kind) for kind in itertools.product(wanted, LAYOUTS, flags)),
         *(peaks_variant(soft) for soft in flags),
-        *(warp_variant(dtype) for dtype in ("fp16", "fp32")),
+        *(warp_variant(dtype) for dtype in WARP_DTYPES),
     ]
 
 
-def match_variant(target: Target, channels: int, layout: str, soft: bool) -> Variant:
-    """`match` for fp16 features of a layout: the stride of the inner axis is 1, the other a multiple of 8."""
-    tile = plan.tile(target, channels, element_bytes=2)
+def match_variant(
+    target: Target, channels: int, dtype: str, layout: str, soft: bool, tile: plan.Tile | None = None
+) -> Variant:
+    """`match` for features of a dtype and a layout: the inner axis has stride 1, the outer whole vectors.
+
+    The tile is that of `plan.py` if None.
+    """
+    tile = tile or plan.tile(target, channels, element_bytes=DTYPES[dtype])
+    vector = POINTER_ALIGNMENT // DTYPES[dtype]
     inner, outer = (
         ("cell_stride", "channel_stride") if layout == "nchw" else ("channel_stride", "cell_stride")
     )
     signature = {
-        **dict.fromkeys(("features", "prototypes", "clutter"), "*fp16"),
+        **dict.fromkeys(("features", "prototypes", "clutter"), f"*{dtype}"),
         **dict.fromkeys(("counts", "similarity", "response", "mass"), "*fp32"),
         "image_stride": "i64",
         outer: "i32",
@@ -65,12 +98,12 @@ def match_variant(target: Target, channels: int, layout: str, soft: bool) -> Var
         "BLOCK_KEYPOINTS": tile.block_keypoints,
         "BLOCK_ROWS": tile.block_rows,
         "SOFT": soft,
-        "PRECISION": "ieee",
+        "PRECISION": plan.precision(dtype),
     }
-    multiples = {**pointers(signature), "image_stride": VECTOR, outer: VECTOR}
+    multiples = {**pointers(signature), "image_stride": vector, outer: vector}
     if layout == "nchw":
-        multiples["cells"] = VECTOR
-    name = f"match-{layout}-{'soft' if soft else 'hard'}"
+        multiples["cells"] = vector
+    name = match_name(dtype, layout, soft)
     return Variant(name, "match", signature, constants, multiples, tile.warps, tile.stages)
 
 
@@ -83,7 +116,7 @@ def peaks_variant(soft: bool) -> Variant:
         **dict.fromkeys(("temperature", "weight"), "fp32"),
     }
     constants = {"BLOCK": PEAKS_BLOCK, "SOFT": soft}
-    name = f"peaks-{'soft' if soft else 'hard'}"
+    name = peaks_name(soft)
     return Variant(name, "peaks", signature, constants, pointers(signature), plan.PEAKS_WARPS)
 
 
@@ -97,7 +130,7 @@ def warp_variant(dtype: str) -> Variant:
     }
     multiples = {name: n for name, n in pointers(signature).items() if name != "frame"}
     return Variant(
-        f"warp-{dtype}", "warp", signature, {"BLOCK": plan.WARP_PIXELS}, multiples, plan.WARP_WARPS
+        warp_name(dtype), "warp", signature, {"BLOCK": plan.WARP_PIXELS}, multiples, plan.WARP_WARPS
     )
 
 

@@ -1,8 +1,9 @@
-"""Crop and normalise on the GPU, in Triton: uint8 BGR frame and affine → the RGB planes that a network takes.
+"""Crop and normalise on the GPU, in Triton: uint8 BGR frame and affine → what a network takes, of either kind.
 
     (x, y)     = A·(i, j, 1)                                    crop pixel (i, j) in the frame, A from crop to frame
     g          = Σ_{4 neighbours} (bilinear weight) · pixel     the border colour outside the frame
-    out_c,j,i  = scale_c · round(g_c) + shift_c                 scale = 1/(255·std), shift = −mean/std
+    out_c,j,i  = scale_c · round(g_c) + shift_c                 scale = 1/(255·std), shift = −mean/std: RGB planes
+    out_j,i,c  = round(g_c)                                     uint8 BGR pixels, if the crop is uint8
 
 Pixel centres are at integers. Rounding to whole grey levels makes it what the CPU path does (`warpAffine` to
 uint8, then normalise): it agrees with OpenCV 5 within one level. OpenCV 4 moves positions to the next 1/32 pixel.
@@ -24,8 +25,8 @@ NEAREST = tl.constexpr(1.5 * 2**23)  # added and taken away again, it leaves the
 def warp(
     frame,  # uint8 [H, W, 3] BGR, rows `pitch` bytes apart
     affines,  # float32 [B, 6], row-major 2×3, crop pixel to frame pixel; finite
-    colours,  # float32 [3, 3]: border colour (0 … 255), scale, shift; columns in RGB order
-    crops,  # out: float16 or float32 [B, 3, h, w] RGB
+    colours,  # float32 [3, 3]: border colour (0 … 255), scale, shift (not read for uint8); columns in RGB order
+    crops,  # out: float16 or float32 [B, 3, h, w] RGB, or uint8 [B, h, w, 3] BGR
     height,  # H
     width,  # W
     pitch,
@@ -64,5 +65,10 @@ def warp(
             )
             grey += share_x * share_y * tl.where(known, value.to(tl.float32), border)
         grey = (grey + NEAREST) - NEAREST
-        out = tl.load(colours + 3 + channel) * grey + tl.load(colours + 6 + channel)
-        tl.store(crops + (crop * 3 + channel) * pixels + pixel, out.to(crops.dtype.element_ty), mask=inside)
+        if crops.dtype.element_ty == tl.uint8:
+            tl.store(crops + (crop * pixels + pixel) * 3 + (2 - channel), grey.to(tl.uint8), mask=inside)
+        else:
+            out = tl.load(colours + 3 + channel) * grey + tl.load(colours + 6 + channel)
+            tl.store(
+                crops + (crop * 3 + channel) * pixels + pixel, out.to(crops.dtype.element_ty), mask=inside
+            )

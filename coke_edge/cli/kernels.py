@@ -12,6 +12,7 @@ import typer
 from coke_edge.cli.next_step import next_step
 from coke_edge.errors import CokeError
 from coke_edge.kernels.targets import TARGETS, KernelError
+from coke_edge.kernels.variants import DTYPES
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -29,6 +30,9 @@ def build(
     targets: Annotated[str, typer.Option(help=f"One or more of {', '.join(TARGETS)}, with commas.")],
     out: Annotated[Path, typer.Option(help="Folder for the binaries and kernels.json.")],
     channels: Annotated[int, typer.Option(help="Channels of the features.")] = 128,
+    dtypes: Annotated[
+        str, typer.Option(help=f"Dtypes of the features: some of {', '.join(DTYPES)}, with commas.")
+    ] = "fp16",
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Targets at a time; one per CPU if not given.")
     ] = None,
@@ -40,11 +44,13 @@ def build(
 
     from coke_edge.kernels import aot
 
-    names = [name.strip() for name in targets.split(",") if name.strip()]
+    names, kinds = (
+        [name.strip() for name in option.split(",") if name.strip()] for option in (targets, dtypes)
+    )
     console = Console(stderr=True)
     with told(), Progress(console=console, transient=True) as progress:
         task = progress.add_task("compiling", total=len(set(names)))
-        artifact = aot.build(names, out, channels, jobs, lambda name: progress.advance(task))
+        artifact = aot.build(names, out, channels, kinds, jobs, lambda name: progress.advance(task))
     show(artifact, out, as_json)
     next_step(console, "kernels", "info", out)
 

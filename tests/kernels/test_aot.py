@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -30,7 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert result.exit_code == 0, result.output
     built = json.loads(result.stdout)
     assert built["path"] == str(out)
-    assert len(built["binaries"]) == len(list(out.glob("*.cubin"))) == 32
+    assert len(built["binaries"]) == len(list(out.glob("*.cubin"))) == 36
     assert f"Next: coke-edge kernels info {out}" in result.stderr
     return out
 
@@ -94,14 +97,15 @@ def cubin_parameters(path: Path) -> list[int]:
 
 def test_promises(built: Artifact) -> None:
     first, last = (
-        {p.name: p for p in built.find(f"match-{layout}-soft", 87).parameters} for layout in ("nchw", "nhwc")
+        {p.name: p for p in built.find(f"match-fp16-{layout}-soft", 87).parameters}
+        for layout in ("nchw", "nhwc")
     )
     assert first["channel_stride"].multiple_of == first["cells"].multiple_of == 8
     assert last["cell_stride"].multiple_of == 8
     assert last["cells"].multiple_of == 1
     assert first["features"].multiple_of == 16
     assert "cell_stride" not in first
-    assert built.find("match-nchw-soft", 87).constants["cell_stride"] == 1
+    assert built.find("match-fp16-nchw-soft", 87).constants["cell_stride"] == 1
     frame = {p.name: p for p in built.find("warp-fp16", 87).parameters}["frame"]
     assert (frame.type, frame.multiple_of) == ("*u8", 1)
 
@@ -124,21 +128,78 @@ def test_no_path_of_this_machine_is_inside(built: Artifact, folder: Path) -> Non
         assert str(folder.parent).encode() not in content
 
 
-def test_the_same_bytes_again(built: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    again = aot.compile_apart(targets.named("rtx40"), 128, tmp_path / "rtx40")
-    assert again.binaries == tuple(binary for binary in built.binaries if binary.target == "rtx40")
+# Target, channels, dtype, layout, soft: each dtype and tensor-core instruction with few, odd and many channels.
+CORNERS = [
+    ("rtx40", 128, "fp16", "nhwc", True),  # again
+    ("rtx40", 512, "bf16", "nhwc", True),
+    ("rtx40", 96, "fp32", "nhwc", True),
+    ("rtx50", 200, "fp32", "nchw", False),
+    ("orin", 384, "fp16", "nchw", False),
+    ("h100", 512, "fp32", "nhwc", False),
+    ("h100", 32, "bf16", "nchw", True),
+    ("thor", 256, "fp16", "nhwc", True),
+    ("b200", 64, "fp32", "nchw", True),
+]
+COMPILE = """
+import dataclasses, json, pathlib, sys
+from coke_edge.kernels import aot, targets, variants
+for name, *kind in json.loads(sys.argv[1]):
+    target = targets.named(name)
+    binary = aot.compile_variant(variants.match_variant(target, *kind), target, pathlib.Path("."))
+    print(json.dumps(dataclasses.asdict(binary)))
+"""
+
+
+@pytest.fixture(scope="module")
+def corners(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[object, ...], dict[str, Any]]:
+    """The manifest's entry of each corner, compiled by two processes that do not interpret."""
+    surroundings = {name: value for name, value in os.environ.items() if not name.startswith("TRITON_")}
+    surroundings["TRITON_DISABLE_LINE_INFO"] = "1"
+
+    def compiled(some: list[tuple[object, ...]]) -> list[dict[str, Any]]:
+        folder = tmp_path_factory.mktemp("corners")
+        found = subprocess.run(
+            [sys.executable, "-c", COMPILE, json.dumps(some)],
+            capture_output=True, text=True, check=True, cwd=folder,
+            env={**surroundings, "TRITON_CACHE_DIR": str(folder / "cache")},
+        )  # fmt: skip
+        return [json.loads(line) for line in found.stdout.splitlines()]
+
+    halves = [CORNERS[::2], CORNERS[1::2]]
+    with ThreadPoolExecutor() as pool:
+        results = list(pool.map(compiled, halves))
+    pairs = (zip(*both, strict=True) for both in zip(halves, results, strict=True))
+    return {corner: binary for some in pairs for corner, binary in some}
+
+
+@pytest.mark.parametrize("corner", CORNERS, ids=str)
+def test_nothing_spills_whatever_the_channels_and_dtype(
+    corners: dict[tuple[object, ...], dict[str, Any]], corner: tuple[str, int, str, str, bool]
+) -> None:
+    target, binary = targets.named(corner[0]), corners[corner]
+    assert binary["spills"] == binary["stack"] == 0
+    assert binary["shared_memory"] <= target.shared_memory
+    assert binary["tensor_instructions"][target.tensor_op] >= 4
+    features = next(p for p in binary["parameters"] if p["name"] == "features")
+    assert features["type"] == f"*{corner[2]}"
+
+
+def test_the_same_bytes_again(built: Artifact, corners: dict[tuple[object, ...], dict[str, Any]]) -> None:
+    again = corners[CORNERS[0]]
+    assert again["sha256"] == built.find(again["name"], 89).sha256
 
 
 def test_info_prints_the_table(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "160")
     result = CliRunner().invoke(app, ["info", str(folder)])
     assert result.exit_code == 0, result.output
-    row = next(line for line in result.stdout.splitlines() if "h100" in line and "match-nchw-soft" in line)
+    row = next(
+        line for line in result.stdout.splitlines() if "h100" in line and "match-fp16-nchw-soft" in line
+    )
     assert "HGMMA" in row
-    assert "32 binaries" in result.stdout
+    assert "36 binaries" in result.stdout
     again = CliRunner().invoke(app, ["info", str(folder), "--json"])
-    assert len(json.loads(again.stdout)["binaries"]) == 32
+    assert len(json.loads(again.stdout)["binaries"]) == 36
 
 
 def test_a_target_that_is_not_known() -> None:
@@ -146,8 +207,16 @@ def test_a_target_that_is_not_known() -> None:
         aot.build(["h100", "rtx20"], Path("nowhere"))
     with pytest.raises(KernelError, match="name at least one"):
         aot.build([], Path("nowhere"))
+    with pytest.raises(KernelError, match="dtypes must be some of fp16, bf16, fp32, not fp8"):
+        aot.build(["h100"], Path("nowhere"), dtypes=["fp8"])
     with pytest.raises(KernelError, match="multiple of 8"):
         aot.build(["h100"], Path("nowhere"), channels=100)
+
+
+def test_a_compiler_that_is_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("triton.__version__", "3.6.0")
+    with pytest.raises(KernelError, match=r"thor needs triton 3\.7 or later, this is 3\.6\.0"):
+        aot.build(["h100", "thor"], Path("nowhere"))
 
 
 def test_a_compiler_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 import torch
 import triton.language as tl
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 from triton.runtime.interpreter import InterpreterBuilder, TensorHandle
 
-from coke_edge.kernels import fused, reference
+from coke_edge.kernels import fused, plan, reference
 from coke_edge.kernels.reference import unit
 from coke_edge.kernels.spec import HeadSpec, Rule
 from coke_edge.kernels.targets import KernelError
@@ -97,11 +99,26 @@ def assert_same_peaks(inputs: Problem, head: HeadSpec, soft: bool = True) -> Non
         (3, 40, 9, 8, 17, 65),
         (1, 128, 5, 9, 9, 130),
         (1, 512, 3, 5, 3, 70),
+        (1, 200, 2, 3, 2, 66),
+        (2, 96, 1, 70, 20, 33),
     ],
     ids=lambda shape: "B{}-C{}-{}x{}-K{}-N{}".format(*shape),
 )
 def test_maps_of_odd_shapes(shape: tuple[int, ...], dtype: torch.dtype) -> None:
     assert_same_maps(problem(*shape, dtype), HeadSpec("log_odds", 0.07, 0.005))
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    st.tuples(*map(st.integers, (1, 16, 1, 1, 1, 0), (3, 70, 9, 9, 40, 140))),
+    st.sampled_from(DTYPES),
+    st.booleans(),
+    st.sampled_from(RULES),
+)
+def test_any_shape(shape: tuple[int, ...], dtype: torch.dtype, last: bool, rule: Rule) -> None:
+    inputs = problem(*shape, dtype)
+    layout = torch.channels_last if last else torch.contiguous_format
+    assert_same_maps(inputs, HeadSpec(rule, 0.07, 0.005), inputs.features.contiguous(memory_format=layout))
 
 
 def test_many_keypoints() -> None:
@@ -178,6 +195,39 @@ def test_strides(layout: str) -> None:
     assert_same_maps(inputs, HeadSpec("margin", 0.07, 0.005), given)
 
 
+def test_a_large_batch_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs = problem(5, 32, 5, 7, 3, 70)
+    args = (inputs.features, inputs.prototypes, inputs.clutter, HeadSpec("log_odds", 0.07, 0.005, 2))
+    together = fused.match(*args)
+    monkeypatch.setattr(plan, "MAPS_BYTES", 2 * 3 * 35 * 4)  # two images
+    calls = []
+    respond = fused.respond
+    monkeypatch.setattr(fused, "respond", lambda *a: calls.append(len(a[0])) or respond(*a))
+    for a, b in zip(fused.match(*args), together, strict=True):
+        assert torch.equal(a, b)
+    assert calls == [2, 2, 1]
+
+
+@pytest.mark.parametrize(
+    "tile",
+    [plan.Tile(32, 16, 16, 64, 4, 2), plan.Tile(128, 64, 32, 16, 8, 3), plan.Tile(16, 128, 16, 32, 4, 4)],
+    ids=str,
+)
+@pytest.mark.parametrize("parts", [1, 2])
+def test_a_tile_of_ones_own(tile: plan.Tile, parts: int) -> None:
+    inputs = problem(2, 56, 5, 7, 3, 200)
+    rows = tile.block_rows * -(-200 // (tile.block_rows * parts))
+    similarity, response, mass = fused.respond(
+        inputs.features, inputs.prototypes, inputs.clutter, inputs.counts, 0.07, True, tile, rows
+    )
+    assert len(response) == len(mass) == -(-200 // rows)
+    expected = inputs.maps(HeadSpec("log_odds", 0.07, 1.0))
+    hard = response.amax(0)
+    soft = hard + 0.07 * (mass * ((response - hard) / 0.07).exp()).sum(0).log()
+    for found, wanted in zip((similarity, hard, soft), expected[1:], strict=True):
+        np.testing.assert_allclose(found, wanted.reshape(found.shape), atol=TOLERANCE)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("n", [0, 70])
 def test_a_broken_cell_neither_wins_nor_poisons(value: float, n: int) -> None:
@@ -218,10 +268,32 @@ def test_the_same_inputs_give_the_same_bits() -> None:
         assert torch.equal(a, b)
 
 
-def test_the_operator_traces_without_running() -> None:
+def test_the_operator_is_one_for_torch() -> None:
     inputs = problem(2, 32, 5, 7, 3, 70)
     args = (inputs.features, inputs.prototypes, inputs.clutter, inputs.counts, 2, 0.07, 0.005, 3, True)
-    torch.library.opcheck(fused.packed_peaks, args, test_utils=("test_schema", "test_faketensor"))
+    torch.library.opcheck(fused.packed_peaks, args)
+
+
+class Head(torch.nn.Module):
+    """A network that ends in the head."""
+
+    def __init__(self, inputs: Problem) -> None:
+        super().__init__()
+        self.register_buffer("prototypes", inputs.prototypes)
+        self.register_buffer("clutter", inputs.clutter)
+
+    def forward(self, x: Tensor) -> fused.Peaks:
+        head = HeadSpec("log_odds", 0.07, 0.005, 2)
+        return fused.match(torch.relu(x) + 1, self.prototypes, self.clutter, head)
+
+
+def test_a_compiled_network_may_end_in_it() -> None:
+    inputs = problem(2, 32, 5, 7, 3, 70)
+    model = Head(inputs)
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    for features in (inputs.features, problem(3, 32, 6, 4, 3, 0).features):
+        for found, expected in zip(compiled(features), model(features), strict=True):
+            assert torch.equal(found, expected)
 
 
 @pytest.mark.parametrize(

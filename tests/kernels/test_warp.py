@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from coke_edge.geometry import box_to_crop, frame_box, invert
-from coke_edge.kernels import plan
+from coke_edge.kernels import fused_warp, plan
+from coke_edge.kernels.targets import KernelError
 from coke_edge.kernels.warp import warp
 from coke_edge.manifest import InputSpec
 from coke_edge.preprocess import crop
@@ -116,3 +117,43 @@ def test_several_crops_normalised(dtype: torch.dtype) -> None:
     levels = run(frame, affines, 40, 24)
     expected = (levels / 255 - mean[:, None, None]) / std[:, None, None]
     np.testing.assert_allclose(found, expected, atol=2e-3 if dtype == torch.float16 else 1e-5)
+
+
+def torch_inputs() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """A frame with a pitch, two affines from crop to frame, and colours that leave grey levels alone."""
+    frame = torch.from_numpy(np.random.default_rng(5).integers(0, 256, (61, 100, 3), np.uint8))[:, 10:93]
+    affines = [invert(AFFINES[name]) for name in ("turned", "shrunk")]
+    colours = torch.tensor([BORDER[::-1], (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)])
+    return frame, torch.from_numpy(np.stack(affines).astype(np.float32)), colours
+
+
+def test_from_torch() -> None:
+    frame, affines, colours = torch_inputs()
+    expected = run(frame.numpy(), [AFFINES["turned"], AFFINES["shrunk"]], 40, 24)
+    assert np.array_equal(fused_warp.warp(frame, affines, colours, 40, 24, torch.float32), expected)
+    assert np.array_equal(fused_warp.warp(frame.mT.contiguous().mT, affines, colours, 40, 24), expected)
+    pixels = fused_warp.warp(frame, affines, colours, 40, 24, torch.uint8)
+    assert np.array_equal(pixels.flip(-1).permute(0, 3, 1, 2), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.uint8], ids=str)
+def test_the_operator_is_one_for_torch(dtype: torch.dtype) -> None:
+    torch.library.opcheck(fused_warp.warp, (*torch_inputs(), 16, 8, dtype))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"frame": torch.zeros(5, 5)}, r"uint8 \[H, W, 3\]"),
+        ({"affines": torch.zeros(2, 6)}, r"float32 \[B, 2, 3\]"),
+        ({"affines": torch.zeros(0, 2, 3)}, "1 to 65,535 crops, not 0"),
+        ({"colours": torch.zeros(3, 3, dtype=torch.float64)}, "must be float32"),
+        ({"width": 0}, "0 × 8 pixels"),
+        ({"dtype": torch.bfloat16}, "float16, float32 or uint8"),
+    ],
+)
+def test_inputs_that_do_not_fit_are_refused(change: dict[str, object], message: str) -> None:
+    names = ("frame", "affines", "colours")
+    inputs = dict(zip(names, torch_inputs(), strict=True)) | {"width": 16, "height": 8} | change
+    with pytest.raises(KernelError, match=message):
+        fused_warp.warp(**inputs)
