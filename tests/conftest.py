@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 # Triton's kernels run on the CPU here, in its interpreter; it has to know before anything imports it.
 os.environ.setdefault("TRITON_INTERPRET", "1")
+
+# `import fake_cuda` and `import fake_tensorrt` work in every test. tests/ itself must not be on the path: it has
+# folders called kernels, coke_edge …
+for _name in ("fake_cuda", "fake_tensorrt"):
+    _place = Path(__file__).parent / _name
+    _spec = importlib.util.spec_from_file_location(
+        _name, _place / "__init__.py", submodule_search_locations=[str(_place)]
+    )
+    assert _spec is not None
+    assert _spec.loader is not None
+    sys.modules[_name] = importlib.util.module_from_spec(_spec)
+    _spec.loader.exec_module(sys.modules[_name])
 
 DEFAULT_DATA = Path(__file__).parents[2] / "shared" / "data"
 
@@ -20,3 +36,37 @@ def data_root() -> Path:
     if not root.is_dir():
         pytest.skip("no real data: set COKE_EDGE_DATA to the folder that holds lsp/, PASCAL3D+_release1.1/ …")
     return root
+
+
+@pytest.fixture
+def fake_cuda() -> Iterator[Any]:
+    """A CUDA driver without a GPU (`fake_cuda.FakeCuda`), pretending one Orin; elsewhere there is no GPU at all.
+
+    The test fails if a kernel of it raised an exception; one that is expected is taken out of `errors`.
+    """
+    module = sys.modules["fake_cuda"]
+    try:
+        fake = module.load()
+    except module.Unavailable as reason:
+        if module.insisted():
+            raise
+        pytest.skip(str(reason))
+    fake.reset()
+    yield fake
+    errors = list(fake.errors)
+    fake.disable()
+    if errors:
+        raise errors[0]
+
+
+@pytest.fixture
+def fake_tensorrt(fake_cuda: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """`import tensorrt` gives a fake of version 10.3.0 on the fake GPU; engines are kept below `tmp_path`."""
+    from coke_edge.engine import provider
+
+    module = sys.modules["fake_tensorrt"].make(fake_cuda)
+    monkeypatch.setitem(sys.modules, "tensorrt", module)
+    monkeypatch.setenv("COKE_EDGE_CACHE", str(tmp_path / "cache"))
+    provider.load.cache_clear()
+    yield module
+    provider.load.cache_clear()
