@@ -18,6 +18,7 @@ NEVER_ON_THE_DEVICE = {"torch", "torchvision", "timm", "triton", "onnx", "onnxsc
 TRITON_FILES = {  # of kernels/: those that need triton or torch; a device does without them
     "aot.py",
     "fused.py",
+    "fused_warp.py",
     "machine_code.py",
     "match.py",
     "peaks.py",
