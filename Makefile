@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DATA ?= $(COKE_EDGE_DATA)
 
-.PHONY: demo demo-train demo-model test check lint types bench gpu-check clean
+.PHONY: demo demo-train demo-model test pycuda check lint types bench bench-head gpu-check clean
 
 demo: $(VENV)/.runtime  ## keypoints on a photo, with the model in the package
 	$(BIN)/coke-edge demo
@@ -28,6 +28,9 @@ demo-model: $(VENV)/.dev  ## train the model that the package ships (LSP in $$CO
 test: $(VENV)/.dev  ## all tests; those that need real data skip unless COKE_EDGE_DATA or ../shared/data is there
 	$(BIN)/python -m pytest
 
+pycuda: $(VENV)/.dev  ## build pycuda, published as source alone, for the tests of its driver (a minute, then cached)
+	$(BIN)/python tests/fake_cuda/pycuda_wheel.py
+
 check: lint types test  ## what has to be green before a change is done
 
 lint: $(VENV)/.dev
@@ -43,8 +46,13 @@ types: $(VENV)/.dev
 bench: $(VENV)/.runtime  ## latency of the demo model on this machine, with raw samples
 	$(BIN)/python -m coke_edge.benchmarks.latency demo --out out/latency.json
 
-gpu-check:  ## comes with the launch of the kernels; until then it says so and fails
-	@echo "There is no GPU check yet: the kernels compile (coke-edge kernels build) but nothing launches them."; exit 2
+# GPU machines often hold their own torch and Triton and reach no package registry: nothing is installed for these two.
+GPU_PYTHON ?= python3
+gpu-check:  ## kernels, binaries and speed on this machine's NVIDIA GPU, in 8 minutes; installs nothing
+	$(GPU_PYTHON) -m coke_edge.benchmarks.gpu_check --out out/gpu-check
+
+bench-head:  ## the head alone: fused kernels beside torch on a GPU (DEVICE=cpu: numpy, torch, ONNX Runtime)
+	$(GPU_PYTHON) -m coke_edge.benchmarks.head --device $(or $(DEVICE),cuda) --out out/head.json
 
 clean:
 	rm -rf build out $(VENV)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,6 +17,12 @@ __all__ = ["Bundle", "Detector", "Keypoints", "__version__"]
 
 # Imported when first asked for, so that `coke-edge --help` and the data tools start without OpenCV.
 _HOME = {"Bundle": "bundle", "Detector": "detector", "Keypoints": "keypoints"}
+
+# Installed, kernels/, train/ … are folders of this package. In a bare checkout they stand beside it: there the GPU
+# check runs without installing anything.
+_FOLDER = Path(__file__).parent
+if not (_FOLDER / "kernels").exists() and (_FOLDER.parent / "kernels" / "reference.py").is_file():
+    __path__.append(str(_FOLDER.parent))
 
 
 def __getattr__(name: str) -> Any:
