@@ -22,16 +22,20 @@ from numpy.typing import NDArray
 from coke_edge import archive
 from coke_edge.errors import BundleError
 from coke_edge.files import replacing
+from coke_edge.kernels import artifact
+from coke_edge.kernels.artifact import Artifact
+from coke_edge.kernels.targets import KernelError
 from coke_edge.manifest import EntrySpec, Manifest
 from coke_edge.validate import check_banks, read_manifest
 
 DEMO = "demo"  # names the bundle in the package
 MANIFEST = "manifest.json"
 BANKS = "banks.safetensors"
+KERNELS = "kernels/"  # the folder of `coke_edge.kernels.artifact`: binaries and their manifest
 REQUIRED = ("model.fp32.onnx", BANKS)
 ALLOWED = re.compile(
-    r"model\.(fp32|fp16|int8)\.onnx|banks\.safetensors|MODEL_CARD\.md"
-    r"|kernels/[A-Za-z0-9][A-Za-z0-9._-]*\.(cubin|json)"
+    r"model\.(fp32|fp16|int8|uint8|fp8)\.onnx|banks\.safetensors|MODEL_CARD\.md"
+    r"|kernels/[A-Za-z0-9][A-Za-z0-9._-]*\.(cubin|ptx|json)"
 )
 
 
@@ -78,6 +82,18 @@ class Bundle:
         except (SafetensorError, BundleError) as error:
             raise BundleError(f"{self.path} cannot be used: {error}") from None
         return banks
+
+    def kernels(self) -> Artifact | None:
+        """What the bundle's GPU kernels are, or None if it has none; their files are entries below `kernels/`.
+
+        Raises BundleError if their manifest is broken.
+        """
+        if KERNELS + artifact.MANIFEST not in self._contents:
+            return None
+        try:
+            return artifact.parse(self.read(KERNELS + artifact.MANIFEST))
+        except KernelError as error:
+            raise BundleError(f"{self.path} cannot be used: {error}") from None
 
 
 def verify(data: memoryview) -> tuple[Manifest, dict[str, memoryview]]:

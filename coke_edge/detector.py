@@ -28,15 +28,22 @@ class Detector:
     backend: Backend
 
     def __init__(
-        self, bundle: str | os.PathLike[str] | Bundle, backend: str = AUTO, threads: int = 0
+        self,
+        bundle: str | os.PathLike[str] | Bundle,
+        backend: str = AUTO,
+        threads: int = 0,
+        precision: str = AUTO,
     ) -> None:
         """Load a bundle ("demo" is the one in the package) into the backend of that name.
+
+        `precision` is auto, fp32, fp16, int8 or fp8. "auto" is what the backend's `load` says; ONNX Runtime's is
+        fp32, so on a CPU nothing less exact runs without being asked for.
 
         Raises BundleError or BackendError if either cannot be used.
         """
         bundle = bundle if isinstance(bundle, Bundle) else Bundle(bundle)
         self.spec = bundle.manifest.model
-        self.backend = open_backend(bundle, backend, threads)
+        self.backend = open_backend(bundle, backend, threads, precision)
 
     @classmethod
     def from_backend(cls, spec: ModelSpec, backend: Backend) -> Detector:

@@ -67,6 +67,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     model: ModelSpec
     entries: dict[str, EntrySpec]
     training: dict[str, Any] = {}  # recipe, data, epochs, measured figures
+    clutter: dict[str, Any] = {}  # how much of the trained clutter bank was kept, and what that changed
     gate: dict[str, dict[str, Any]] = {}  # per precision: the measured differences from torch
     versions: dict[str, str] = {}  # of the tools that wrote the bundle
     schema_version: int = SCHEMA_VERSION

@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 from coke_edge.errors import ExportError
-from coke_edge.export.parity import Verdict
+from coke_edge.export.clutter_report import Report
+from coke_edge.export.verdict import Verdict
 from coke_edge.manifest import ModelSpec
 from coke_edge.train.checkpoint import Checkpoint
 from coke_edge.train.metrics import USUAL_THRESHOLD
@@ -36,7 +37,7 @@ MEASURED = (
     "median_error_px",
     "visibility_auroc",
 )
-GATE_COLUMNS = ("precision", "images", "keypoints", "median", "p99", "max", "ties")
+GATE_COLUMNS = ("graph", "images", "keypoints", "median", "p99", "> 1 px", "PCK", "torch", "gate")
 UNKNOWN_TERMS = "The data set's terms are not recorded: ask whoever trained the model."
 
 
@@ -79,10 +80,12 @@ def without_folders(spec: str) -> str:
     return f"{scheme}:{Path(path).name}{mark}{shortened}"
 
 
-def model_card(name: str, spec: ModelSpec, training: Mapping[str, Any], gate: Mapping[str, Verdict]) -> str:
+def model_card(
+    name: str, spec: ModelSpec, training: Mapping[str, Any], clutter: Report, gate: Mapping[str, Verdict]
+) -> str:
     """The card in Markdown; `training` as `training_summary` gives it."""
     data, recipe = str(training.get("data", "")), training.get("recipe", {})
-    size, head = spec.input, spec.head
+    size, head, bank = spec.input, spec.head, clutter.sentence()
     figures = {k: v for k, v in training.items() if k not in ("recipe", "data")}
     calibrated = "calibrated on validation images" if spec.visibility else "not calibrated"
     return f"""# {name}
@@ -94,6 +97,7 @@ Finds {len(spec.keypoints.names)} keypoints of one object in a box: {", ".join(s
 * Score: rule `{head.rule}`, τ = {head.temperature:g}, w = {head.clutter_weight:g}.
 * Peaks kept per keypoint: {head.peaks}.
 * Visibility: {calibrated}.
+* {bank[0].upper()}{bank[1:]}.
 
 ## Data and licence terms
 
@@ -117,10 +121,13 @@ Distances are in crop pixels, after the sub-cell step, on real images.
 """
 
 
-def gate_row(precision: str, verdict: Verdict) -> tuple[Any, ...]:
-    """One line of the gate's table."""
-    pixels = (f"{verdict.pixels[key]:.3f}" for key in ("median", "p99", "max"))
-    return (precision, verdict.images, verdict.keypoints, *pixels, verdict.ties)
+def gate_row(precision: str, verdict: Verdict) -> tuple[str, ...]:
+    """One line of the gate's table, under GATE_COLUMNS."""
+    pixels = (f"{verdict.pixels[key]:.3f}" for key in ("median", "p99"))
+    pck = (f"{verdict.pck.graph:.1f}", f"{verdict.pck.torch:.1f}") if verdict.pck else ("–", "–")
+    gate = "passed" if verdict.passed else "allowed" if verdict.allowed else "left out"
+    numbers = (str(verdict.images), str(verdict.keypoints), *pixels, f"{verdict.moved:.1%}")
+    return (precision, *numbers, *pck, gate)
 
 
 def flatten(figures: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

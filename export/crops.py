@@ -9,13 +9,23 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from coke_edge.geometry import box_to_crop, frame_box
+from coke_edge.geometry import Affine, box_to_crop, frame_box, transform
 from coke_edge.manifest import InputSpec
 from coke_edge.preprocess import crop
 from coke_edge.stream.images import list_images, read_image
-from coke_edge.train.data.sample import KeypointDataset
+from coke_edge.train import metrics
+from coke_edge.train.data.sample import KeypointDataset, Sample
 
 T = TypeVar("T")
+
+
+class Label(NamedTuple):
+    """What is annotated in a crop, in crop pixels."""
+
+    keypoints: NDArray[np.float64]  # [K, 2], NaN where unlabelled
+    counted: NDArray[np.bool_]  # [K] those that PCK counts: visible, in an object of known length
+    length: float  # the data set's normalising length, NaN where it is unknown
+    threshold: float  # the data set's usual PCK threshold, in lengths
 
 
 class Crop(NamedTuple):
@@ -23,16 +33,32 @@ class Crop(NamedTuple):
 
     name: str  # file name, for reports: no folder of this machine
     image: NDArray[np.uint8]  # [height, width, 3] BGR
+    label: Label | None = None
 
 
 def dataset_crops(dataset: KeypointDataset, size: InputSpec, count: int) -> Iterator[Crop]:
-    """The boxes of `count` samples, spread evenly over a data set.
+    """The boxes of `count` samples with what is annotated in them, spread evenly over a data set.
 
     Raises DataError if an image cannot be read.
     """
     for sample in spread(dataset.samples, count):
         affine = box_to_crop(sample.box, size.width, size.height, size.box_margin)
-        yield Crop(sample.image.name, crop(read_image(sample.image), affine, size))
+        image = crop(read_image(sample.image), affine, size)
+        yield Crop(sample.image.name, image, label_of(sample, dataset, affine))
+
+
+def label_of(sample: Sample, dataset: KeypointDataset, affine: Affine) -> Label:
+    """A sample's annotation after the affine [2, 3] from frame to crop, which keeps the aspect."""
+    length = metrics.lengths(
+        dataset.normaliser,
+        sample.keypoints[None],
+        sample.box[None],
+        dataset.keypoints.names,
+        [sample.meta.get("head_size", np.nan)],
+    )
+    counted = metrics.counted(sample.visibility[None], length)[0]
+    threshold = float(metrics.USUAL_THRESHOLD[dataset.normaliser])
+    return Label(transform(affine, sample.keypoints), counted, float(length[0] * affine[0, 0]), threshold)
 
 
 def folder_crops(folder: Path, size: InputSpec, count: int) -> Iterator[Crop]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import safetensors.numpy
@@ -15,14 +15,28 @@ from coke_edge.bundle import BANKS, write_bundle
 from coke_edge.errors import ExportError
 from coke_edge.export.banks import Banks
 from coke_edge.export.card import model_card, training_summary
+from coke_edge.export.clutter import choose, features_of
+from coke_edge.export.clutter_report import Report, Rows
 from coke_edge.export.crops import Crop
-from coke_edge.export.graph import build_graph, serialise
-from coke_edge.export.parity import Limits, Verdict, compare, onnx_runtime, require, torch_results
+from coke_edge.export.expected import torch_results
+from coke_edge.export.gate import require
+from coke_edge.export.graph import build_graph
+from coke_edge.export.kernels import check_targets, kernel_entries
+from coke_edge.export.variants import Makings, Variant, variants
+from coke_edge.export.verdict import Limits, Verdict
 from coke_edge.files import beside
 from coke_edge.manifest import Manifest, ModelSpec
 from coke_edge.train.checkpoint import Checkpoint
 
+FOR_CPUS = "uint8"
 TOOLS = ("coke-edge", "onnx", "onnxruntime", "onnxscript", "torch")
+
+
+class Exported(NamedTuple):
+    """What was measured while a bundle was made."""
+
+    verdicts: dict[str, Verdict]  # by graph
+    clutter: Report
 
 
 def export_bundle(
@@ -30,33 +44,56 @@ def export_bundle(
     out: Path,
     crops: Iterable[Crop],
     *,
+    precisions: Sequence[str] = ("fp32",),
+    clutter: Rows = "auto",
+    targets: Sequence[str] = (),
+    plugin: bool = False,
+    allow: bool = False,
     peaks: int | None = None,
-    limits: Limits | None = None,
+    limits: Mapping[str, Limits] | None = None,
     evaluation: Mapping[str, Any] | None = None,
     report: Callable[[str], None] = lambda _: None,
-) -> dict[str, Verdict]:
-    """Write the bundle `out` and return the gate's verdicts, by precision.
+) -> Exported:
+    """Write the bundle `out`, and return what was measured on the way.
 
-    `crops` are real pictures, cut to the input's size; `peaks` replaces the checkpoint's M; `evaluation` (of
-    `card.read_evaluation`) goes into the manifest and the model card; `report` is told what is being done.
+    `crops` are real pictures, cut to the input's size; `precisions` are keys of `variants.GRAPHS`, to which fp32 is
+    added; `clutter` is how many rows of the clutter bank to keep (`clutter.choose`); `targets` and `plugin` say which
+    kernels to add (`kernels.kernel_entries`); `limits` replace those of `verdict.LIMITS`; `peaks` replaces the
+    checkpoint's M; `evaluation` (of `card.read_evaluation`) goes into the manifest and the model card; `report` is told
+    what is being done.
 
-    Raises ExportError if the graph is not what torch computes or `out` cannot be written; then there is no
-    file, and one that was there before is untouched.
+    A graph of lower precision that fails is left out, unless `allow`; its verdict is in the manifest in both cases.
+
+    Raises ExportError if the fp32 graph is not what torch computes, kernels cannot be compiled or `out` cannot be
+    written; then there is no file, and one that was there before is untouched.
     """
     require_writable(out)
-    spec = with_peaks(checkpoint.spec, peaks)
     banks = Banks.of(checkpoint.model)
+    channels = banks.prototypes.shape[1]
+    check_targets(targets, channels)
     report("reading the images")
     pictures = list(crops)
+    report("measuring the clutter bank")
+    features = [] if clutter == "all" else features_of(checkpoint.model, pictures)
+    chosen = choose(
+        features, banks, with_peaks(checkpoint.spec, peaks), clutter, [crop.label for crop in pictures]
+    )
+    banks, spec = chosen.banks, chosen.spec  # the visibility belongs to the bank
     report("exporting the graph")
-    graphs = {"fp32": serialise(build_graph(checkpoint.model, spec, banks))}
+    graph = build_graph(checkpoint.model, spec, banks)
     report("running torch")
-    expected = torch_results(checkpoint.model, spec, banks, pictures)
-    verdicts = {}
-    for precision, graph in graphs.items():
-        report(f"comparing {precision} with torch")
-        verdicts[precision] = compare(expected, onnx_runtime(graph), spec, limits or Limits())
-        require(precision, verdicts[precision])
+    makings = Makings(graph, spec, torch_results(checkpoint.model, spec, banks, pictures))
+    verdicts, entries = {}, {}
+    for variant in variants(makings, ["fp32", *(p for p in precisions if p != "fp32")], limits, report):
+        if variant.precision == "fp32":
+            require("fp32", variant.verdict)
+        variant = allowed(variant, allow)
+        verdicts[variant.precision] = variant.verdict
+        if variant.verdict.passed or variant.verdict.allowed:
+            entries[f"model.{variant.precision}.onnx"] = variant.graph
+    if targets:
+        report("compiling the kernels")
+    entries |= kernel_entries(targets, channels, precisions_of(entries), plugin)
     training = training_summary(checkpoint)
     if evaluation:
         training["evaluation"] = dict(evaluation)
@@ -65,14 +102,39 @@ def export_bundle(
         model=spec,
         entries={},
         training=training,
+        clutter=chosen.report.to_manifest(),
         gate={precision: verdict.to_manifest() for precision, verdict in verdicts.items()},
         versions={tool: version(tool) for tool in TOOLS},
     )
-    entries = {f"model.{precision}.onnx": graph for precision, graph in graphs.items()}
     entries[BANKS] = safetensors.numpy.save(banks.arrays())
-    entries["MODEL_CARD.md"] = model_card(out.stem, spec, training, verdicts).encode()
+    entries["MODEL_CARD.md"] = model_card(out.stem, spec, training, chosen.report, verdicts).encode()
     write_bundle(out, manifest, entries)
-    return verdicts
+    return Exported(verdicts, chosen.report)
+
+
+def precisions_of(entries: Iterable[str]) -> list[str]:
+    """The precisions of the graphs among a bundle's entries that run on a GPU."""
+    found = (name.split(".")[1] for name in entries if name.startswith("model."))
+    return [precision for precision in found if precision != FOR_CPUS]
+
+
+def allowed(variant: Variant, allow: bool) -> Variant:
+    """The variant, marked as allowed if it fails and the user wants it all the same."""
+    if variant.verdict.passed or not allow:
+        return variant
+    return variant._replace(verdict=msgspec.structs.replace(variant.verdict, allowed=True))
+
+
+def left_out(verdicts: Mapping[str, Verdict]) -> str:
+    """One sentence on the graphs that the bundle does not hold, and why; empty if it holds all."""
+    failing = {p: v for p, v in verdicts.items() if not (v.passed or v.allowed)}
+    clauses = [
+        f"{precision} ({'; '.join(filter(None, [*verdict.failures(), verdict.culprits()]))})"
+        for precision, verdict in failing.items()
+    ]
+    return (
+        f"left out because they failed the gate: {', '.join(clauses)}; --allow keeps them" if clauses else ""
+    )
 
 
 def with_peaks(spec: ModelSpec, peaks: int | None) -> ModelSpec:

@@ -249,10 +249,11 @@ def plain(value: Any) -> Any:
     return value
 
 
-def open_model(path: str, backend: str = "auto") -> Detector:
+def open_model(path: str, backend: str = "auto", precision: str = "auto") -> Detector:
     """A detector for a bundle (NAME.coke or `demo`) or a checkpoint (FILE.safetensors or a run folder).
 
-    `backend` is auto, torch (checkpoints only) or a runtime backend (bundles only).
+    `backend` is auto, torch (checkpoints only) or a runtime backend; `precision` is that of a bundle's graph, while a
+    checkpoint runs in fp32.
 
     Raises BundleError for a broken file and BackendError for a backend that cannot run it.
     """
@@ -261,10 +262,14 @@ def open_model(path: str, backend: str = "auto") -> Detector:
             raise BackendError(
                 f"{path} is a bundle, which torch does not run: give its checkpoint, or another --backend"
             )
-        return Detector(path, backend)
+        return Detector(path, backend, precision=precision)
     if backend not in ("auto", "torch"):
         raise BackendError(
             f"{path} is a checkpoint, which only torch runs: export it to a bundle first to use {backend}"
+        )
+    if precision not in ("auto", "fp32"):
+        raise BackendError(
+            f"{path} is a checkpoint, which runs in fp32: export it with `--precision {precision}` first"
         )
     from coke_edge.train.checkpoint import load_checkpoint
     from coke_edge.train.torch_backend import TorchBackend

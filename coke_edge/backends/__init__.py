@@ -1,6 +1,6 @@
 """What runs the network and the head: one module for each, found by name and imported when it is asked for.
 
-A backend's module is named after it and has `load(bundle, threads) -> Backend`.
+A backend's module is named after it and has `load(bundle, threads, precision) -> Backend`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from coke_edge.bundle import Bundle
 
 AUTO = "auto"
-BACKENDS = ("onnxruntime",)  # the first is what "auto" means
+BACKENDS = ("onnxruntime", "tensorrt")
 
 
 class Backend(Protocol):
@@ -33,14 +33,23 @@ class Backend(Protocol):
         ...
 
 
-def open_backend(bundle: Bundle, name: str = AUTO, threads: int = 0) -> Backend:
+def open_backend(bundle: Bundle, name: str = AUTO, threads: int = 0, precision: str = AUTO) -> Backend:
     """The backend called `name`, with the model of `bundle` loaded; `threads` 0 leaves their number to it.
 
+    `precision` is auto, fp32, fp16, int8 or fp8; what "auto" means is the backend's to say, in its `load`.
+    "auto" is `automatic`'s choice. A backend that cannot be used is an error: there is no silent change to another.
     Raises BackendError if there is none of that name, it is not installed, or it refuses the model.
     """
     if name not in (AUTO, *BACKENDS):
         raise BackendError(f"there is no backend {name!r}; choose from {', '.join((AUTO, *BACKENDS))}")
     if threads < 0:
         raise BackendError(f"the number of threads must be 0 (automatic) or more, not {threads}")
-    module = importlib.import_module(f"coke_edge.backends.{BACKENDS[0] if name == AUTO else name}")
-    return cast(Backend, module.load(bundle, threads))
+    module = importlib.import_module(f"coke_edge.backends.{automatic(bundle) if name == AUTO else name}")
+    return cast(Backend, module.load(bundle, threads, precision))
+
+
+def automatic(bundle: Bundle) -> str:
+    """What "auto" means: tensorrt for a bundle that an engine was built of (`coke-edge build`), else onnxruntime."""
+    from coke_edge.engine import cache
+
+    return "tensorrt" if cache.sidecars_of(bundle.sha256) else "onnxruntime"

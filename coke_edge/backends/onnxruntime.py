@@ -18,7 +18,9 @@ from coke_edge.preprocess import crop
 if TYPE_CHECKING:
     import onnxruntime
 
-GRAPH = "model.fp32.onnx"
+AUTO = "auto"
+# By precision. int8 has a graph of its own for CPUs: their integer kernels want unsigned activations, GPUs signed ones.
+GRAPHS = {"fp32": "model.fp32.onnx", "fp16": "model.fp16.onnx", "int8": "model.uint8.onnx"}
 INPUT = "image"
 OUTPUTS = list(Peaks._fields)
 
@@ -28,9 +30,14 @@ class OnnxRuntimeBackend:
 
     name = "onnxruntime"
 
-    def __init__(self, session: onnxruntime.InferenceSession, spec: InputSpec) -> None:
+    def __init__(
+        self, session: onnxruntime.InferenceSession, spec: InputSpec, precision: str = "fp32"
+    ) -> None:
         self._session = session
         self._spec = spec
+        self.precision = precision
+        if precision != "fp32":
+            self.name = f"onnxruntime, {precision}"
 
     def __call__(self, frame: NDArray[np.uint8], crops: Sequence[Affine]) -> Peaks:
         """See `Backend`."""
@@ -38,28 +45,57 @@ class OnnxRuntimeBackend:
         return Peaks(*self._session.run(OUTPUTS, {INPUT: images}))
 
 
-def load(bundle: Bundle, threads: int) -> OnnxRuntimeBackend:
-    """The backend for the fp32 graph of a bundle. Raises BackendError if it cannot be run."""
+def load(bundle: Bundle, threads: int, precision: str = AUTO) -> OnnxRuntimeBackend:
+    """The backend for one graph of a bundle: fp32 (and "auto" is fp32: the exact one), fp16 or int8.
+
+    Raises BackendError if the bundle has no graph of that precision for CPUs, or it cannot be run.
+    """
+    precision = "fp32" if precision == AUTO else precision
+    entry = graph_entry(bundle, precision)
     try:
         import onnxruntime
     except ImportError as error:
         raise BackendError(
             f"cannot import onnxruntime ({error}); `pip install onnxruntime` installs it"
         ) from None
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3  # errors alone: warnings about the optimiser do not concern the user
     try:
         session = onnxruntime.InferenceSession(
-            bundle.read(GRAPH), options, providers=["CPUExecutionProvider"]
+            bundle.read(entry), session_options(threads), providers=["CPUExecutionProvider"]
         )
     except Exception as error:  # its exceptions share no base class of their own
         reason = str(error).splitlines()[0]
         raise BackendError(
-            f"onnxruntime {onnxruntime.__version__} refuses {GRAPH} of {bundle.path}: {reason}"
+            f"onnxruntime {onnxruntime.__version__} refuses {entry} of {bundle.path}: {reason}"
         ) from None
     check_signature(session, bundle.manifest.model)
-    return OnnxRuntimeBackend(session, bundle.manifest.model.input)
+    return OnnxRuntimeBackend(session, bundle.manifest.model.input, precision)
+
+
+def graph_entry(bundle: Bundle, precision: str) -> str:
+    """The entry with the graph of a precision. Raises BackendError if there is none."""
+    if precision not in GRAPHS:
+        raise BackendError(
+            f"onnxruntime runs {', '.join(GRAPHS)} on the CPU, not {precision}; choose one of them or auto"
+        )
+    held = [name for name, entry in GRAPHS.items() if entry in bundle.manifest.entries]
+    if precision not in held:
+        raise BackendError(
+            f"{bundle.path} has no {precision} graph for CPUs, only {', '.join(held)}; "
+            f"`coke-edge export … --precision {','.join([*held, precision])}` makes one"
+        )
+    return GRAPHS[precision]
+
+
+def session_options(threads: int = 0) -> onnxruntime.SessionOptions:
+    """How sessions are set up here, and in the gate that a graph had to pass."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3  # errors alone: warnings about the optimiser do not concern the user
+    # Without VNNI, x86's sums of 8-bit products saturate: right results before fast ones.
+    options.add_session_config_entry("session.x64quantprecision", "1")
+    return options
 
 
 def check_signature(session: Any, model: ModelSpec) -> None:

@@ -44,7 +44,10 @@ def detect(
     ] = None,
     frames: Annotated[int | None, typer.Option(min=1, help="stop after so many frames")] = None,
     duration: Annotated[float | None, typer.Option(min=0, help="stop after so many seconds")] = None,
-    backend: Annotated[str, typer.Option(help="auto or onnxruntime")] = "auto",
+    backend: Annotated[str, typer.Option(help="auto, onnxruntime or tensorrt")] = "auto",
+    precision: Annotated[
+        str, typer.Option(help="auto, fp32, fp16, int8 or fp8; auto is the backend's")
+    ] = "auto",
     threads: Annotated[int, typer.Option(min=0, help="threads of the backend; 0: as it likes")] = 0,
     names: Annotated[bool, typer.Option("--names", help="write the keypoints' names into pictures")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print the summary as one JSON object")] = False,
@@ -64,7 +67,7 @@ def detect(
     from coke_edge.stream.sinks import open_sink
     from coke_edge.stream.sources import open_source
 
-    detector = Detector(bundle, backend, threads)
+    detector = Detector(bundle, backend, threads, precision)
     frames_in = open_source(source)
     painter = partial(paint, names=names)
     outputs = [open_sink(uri, painter, frames_in.frames_per_second) for uri in sinks]

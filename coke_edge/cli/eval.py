@@ -39,6 +39,9 @@ def evaluate_model(
     backend: Annotated[
         str, typer.Option(help="auto; torch for checkpoints; onnxruntime, … for bundles")
     ] = "auto",
+    precision: Annotated[
+        str, typer.Option(help="auto, fp32, fp16, int8 or fp8, of a bundle; auto is the backend's")
+    ] = "auto",
     thresholds: Annotated[
         str | None, typer.Option(help="PCK thresholds, e.g. 0.05,0.1,0.2 (in normalising lengths)")
     ] = None,
@@ -61,7 +64,7 @@ def evaluate_model(
     from coke_edge.train.data import load_dataset
     from coke_edge.train.evaluate import evaluate, open_model
 
-    detector = open_model(model, backend)
+    detector = open_model(model, backend, precision)
     dataset = load_dataset(data, split.value)
     result = evaluate(
         detector, dataset, thresholds=chosen, include_hidden=include_hidden, limit=limit, model=model

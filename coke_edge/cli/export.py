@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from enum import Enum
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -15,58 +18,200 @@ from coke_edge.errors import CokeError, ExportError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from coke_edge.export.clutter_report import Rows
     from coke_edge.export.crops import Crop
-    from coke_edge.export.parity import Verdict
+    from coke_edge.export.export import Exported
+    from coke_edge.export.verdict import Verdict
     from coke_edge.train.checkpoint import Checkpoint
 
 app = typer.Typer()
 
 
+class Format(str, Enum):
+    """What is written."""
+
+    bundle = "bundle"
+    onnx = "onnx"
+    triton_server = "triton-server"
+
+
 @app.command("export")
 def export(
-    checkpoint: Annotated[
-        Path, typer.Argument(metavar="CHECKPOINT", help="checkpoint file, or the run folder that holds it")
+    model: Annotated[
+        Path,
+        typer.Argument(
+            metavar="CHECKPOINT",
+            help="checkpoint, or the run folder that holds it; for the formats onnx and triton-server also a bundle",
+        ),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="bundle to write, NAME.coke")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="bundle NAME.coke; or NAME.onnx; or the model repository")
+    ],
+    format_: Annotated[
+        Format,
+        typer.Option(
+            "--format",
+            help="bundle; onnx (standard operators, for any runtime); triton-server (NVIDIA Triton's repository)",
+        ),
+    ] = Format.bundle,
+    precision: Annotated[
+        str, typer.Option(help="fp32, fp16, int8, fp8, with commas; a bundle always has fp32")
+    ] = "fp32",
+    targets: Annotated[
+        str,
+        typer.Option(
+            help="GPUs to add the head's kernels for, with commas: orin, h100, …; see kernels build"
+        ),
+    ] = "",
+    plugin: Annotated[
+        bool, typer.Option("--plugin", help="add the kernels as TensorRT takes them into an engine, too")
+    ] = False,
+    clutter: Annotated[
+        str,
+        typer.Option(
+            help="rows of the clutter bank: auto (the fewest that change nothing), all, or a number"
+        ),
+    ] = "auto",
     data: Annotated[
         str | None, typer.Option(help="data set to check on; default: the one that the model was trained on")
     ] = None,
     split: Annotated[SplitName, typer.Option(help="part of the data set")] = SplitName.val,
     images: Annotated[Path | None, typer.Option(help="folder of images to check on instead")] = None,
     count: Annotated[int, typer.Option(min=1, help="images to check on, at most")] = 200,
+    allow: Annotated[bool, typer.Option("--allow", help="keep graphs that fail the gate")] = False,
     peaks: Annotated[int | None, typer.Option(min=1, max=8, help="peaks kept per keypoint")] = None,
     evaluation: Annotated[
         Path | None, typer.Option(help="evaluation.json of `eval --report`, for the model card")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="print the verdict as one JSON object")] = False,
+    json: Annotated[bool, typer.Option("--json", help="print the verdicts as one JSON object")] = False,
 ) -> None:
-    """Turn a checkpoint into a bundle.
+    """Turn a checkpoint into a bundle, or into files for another runtime.
 
-    Its graph is first held against torch on real images: if they differ, no file is written and the exit code is 3.
+    Its graphs are first held against torch on real images: one that differs is left out and the exit code is 3; if it
+    is the fp32 graph, no file is written.
     """
     from rich.console import Console
 
     from coke_edge.export.card import read_evaluation
-    from coke_edge.export.export import export_bundle
-    from coke_edge.train.checkpoint import load_checkpoint
 
     if data and images:
         raise ExportError("check on a data set (--data) or on a folder (--images), not on both")
-    figures = read_evaluation(evaluation) if evaluation else None
     console = Console(stderr=True)
-    loaded = load_checkpoint(checkpoint)
-    crops = images_to_check_on(loaded, data, split, images, count)
-    with console.status("loading") as status:
-        verdicts = export_bundle(loaded, out, crops, peaks=peaks, evaluation=figures, report=status.update)
-    if json:
-        import json as library
+    names = split_names(precision)
+    if format_ is not Format.bundle and is_bundle(model):
+        rewrite(model, format_, out, names[0], console)
+        return
+    options: dict[str, Any] = {
+        "precisions": names,
+        "targets": split_names(targets) if targets else [],
+        "plugin": plugin,
+        "clutter": parse_rows(clutter),
+        "allow": allow,
+        "peaks": peaks,
+        "evaluation": read_evaluation(evaluation) if evaluation else None,
+    }
+    where = partial(images_to_check_on, data=data, split=split, images=images, count=count)
+    if format_ is Format.bundle:
+        exported = to_bundle(model, out, where, options, console)
+        show(exported, out, json)
+        say(console, f"Wrote {out} ({out.stat().st_size / 1e6:.1f} MB).")
+        finish(exported)
+        next_step(console, "detect", out, "--source", "IMAGE")
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        bundle = Path(temporary) / f"{model_name(model, out, format_)}.coke"
+        exported = to_bundle(model, bundle, where, options, console)
+        show(exported, out, json)
+        finish(exported)
+        rewrite(bundle, format_, out, names[0], console)
 
-        gate = {precision: verdict.to_manifest() for precision, verdict in verdicts.items()}
-        typer.echo(library.dumps({"bundle": str(out), "bytes": out.stat().st_size, "gate": gate}))
+
+def split_names(text: str) -> list[str]:
+    """`fp32, fp16` → its parts. Raises ExportError if there is none."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise ExportError(f"{text!r} names nothing; give one or more names with commas")
+    return names
+
+
+def parse_rows(text: str) -> Rows:
+    """`auto`, `all` or a number. Raises ExportError if the text is something else."""
+    if text in ("auto", "all"):
+        return cast("Rows", text)
+    if not text.isdecimal():
+        raise ExportError(f"--clutter takes auto, all or a number of rows, not {text!r}")
+    return int(text)
+
+
+def is_bundle(path: Path) -> bool:
+    """Whether a user means a bundle, not a checkpoint."""
+    from coke_edge.bundle import DEMO
+
+    return path.suffix == ".coke" or (str(path) == DEMO and not path.exists())
+
+
+def model_name(model: Path, out: Path, format_: Format) -> str:
+    """What a model is called that has no bundle to be called after."""
+    if format_ is Format.onnx:
+        return out.stem
+    return model.parent.resolve().name if model.is_file() else model.resolve().name
+
+
+def to_bundle(
+    checkpoint: Path,
+    out: Path,
+    crops: Callable[[Checkpoint], Iterator[Crop]],
+    options: Mapping[str, Any],
+    console: Console,
+) -> Exported:
+    """Export a checkpoint; errors as of `export_bundle` and `load_checkpoint`."""
+    from coke_edge.export.export import export_bundle
+    from coke_edge.train.checkpoint import load_checkpoint
+
+    loaded = load_checkpoint(checkpoint)
+    with console.status("loading") as status:
+        return export_bundle(loaded, out, crops(loaded), report=status.update, **options)
+
+
+def rewrite(bundle: Path, format_: Format, out: Path, precision: str, console: Console) -> None:
+    """The graph of a bundle for another runtime."""
+    from coke_edge.bundle import Bundle
+    from coke_edge.export.formats.plain import write_onnx
+    from coke_edge.export.formats.triton_server import write_triton_server
+
+    opened = Bundle(bundle)
+    if format_ is Format.onnx:
+        written = " and ".join(map(str, write_onnx(opened, out, precision)))
     else:
-        print_verdicts(Console(), verdicts)
-    say(console, f"Wrote {out} ({out.stat().st_size / 1e6:.1f} MB).")
-    next_step(console, "detect", out, "--source", "IMAGE")
+        written = str(write_triton_server(opened, out, precision))
+    say(console, f"Wrote {written}.")
+
+
+def finish(exported: Exported) -> None:
+    """Raises ExportError if a graph was left out."""
+    from coke_edge.export.export import left_out
+
+    if sentence := left_out(exported.verdicts):
+        raise ExportError(sentence)
+
+
+def show(exported: Exported, out: Path, as_json: bool) -> None:
+    """The verdicts, as one JSON object or as the gate's table."""
+    from rich.console import Console
+
+    if not as_json:
+        console = Console()
+        print_verdicts(console, exported.verdicts)
+        sentence = exported.clutter.sentence()
+        say(console, f"{sentence[0].upper()}{sentence[1:]}.")
+        return
+    import json
+
+    gate = {precision: verdict.to_manifest() for precision, verdict in exported.verdicts.items()}
+    size = out.stat().st_size if out.is_file() else None
+    typer.echo(
+        json.dumps({"out": str(out), "bytes": size, "gate": gate, "clutter": exported.clutter.to_manifest()})
+    )
 
 
 def images_to_check_on(
@@ -98,13 +243,11 @@ def print_verdicts(console: Console, verdicts: dict[str, Verdict]) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(title="Against torch, keypoints in crop pixels", box=SIMPLE_HEAD)
-    for column in ("precision", "images", "keypoints", "median", "p99", "max", "ties", "gate"):
-        table.add_column(column, justify="left" if column in ("precision", "gate") else "right")
+    from coke_edge.export.card import GATE_COLUMNS, gate_row
+
+    table = Table(title="Against torch, keypoints in crop pixels", box=SIMPLE_HEAD, pad_edge=False)
+    for column in GATE_COLUMNS:
+        table.add_column(column, justify="left" if column in ("graph", "gate") else "right")
     for precision, verdict in verdicts.items():
-        pixels = (f"{verdict.pixels[key]:.3f}" for key in ("median", "p99", "max"))
-        gate = "passed" if verdict.passed else "failed"
-        table.add_row(
-            precision, str(verdict.images), str(verdict.keypoints), *pixels, str(verdict.ties), gate
-        )
+        table.add_row(*gate_row(precision, verdict))
     console.print(table)

@@ -13,8 +13,11 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from coke_edge.bundle import Bundle
+    from coke_edge.kernels.artifact import Artifact
 
 app = typer.Typer()
+
+FORMS = (".3f", ".3f", ".1%", ".1f", ".1f")  # of the gate's numbers
 
 
 @app.command("info")
@@ -39,6 +42,7 @@ def info(
     else:
         console = Console()
         console.print(table(opened))
+        console.print(gate(opened.manifest.gate))
         console.print("Every byte is as the manifest says.")
         if verified:
             console.print(f"The banks fit the manifest and the graph runs on {verified}.")
@@ -89,7 +93,8 @@ def table(bundle: Bundle) -> Table:
         "peaks": str(head.peaks),
         "visibility": "calibrated" if model.visibility else "not calibrated",
         **{f"training: {key}": plain(value) for key, value in manifest.training.items()},
-        **{f"gate: {key}": plain(value) for key, value in manifest.gate.items()},
+        "clutter bank": bank(manifest.clutter),
+        "kernels": kernels(bundle.kernels()),
         "written by": ", ".join(f"{tool} {version}" for tool, version in manifest.versions.items()),
         "entries": "\n".join(f"{name} ({spec.size:,} bytes)" for name, spec in manifest.entries.items()),
     }
@@ -97,6 +102,43 @@ def table(bundle: Bundle) -> Table:
     for key, value in rows.items():
         grid.add_row(escape(key), escape(value))
     return grid
+
+
+def gate(verdicts: dict[str, dict[str, Any]]) -> Table:
+    """The gate's verdicts; a bundle of an earlier version may lack a number."""
+    from rich.table import Table
+
+    grid = Table(title="Against torch, keypoints in crop pixels")
+    for column in ("graph", "images", "median", "p99", "over 1 px", "PCK", "of torch", "gate"):
+        grid.add_column(column, justify="left" if column in ("graph", "gate") else "right")
+    for precision, found in verdicts.items():
+        pixels, pck = found.get("pixels", {}), found.get("pck") or {}
+        outcome = "passed" if found.get("passed") else "allowed" if found.get("allowed") else "left out"
+        numbers = (
+            pixels.get("median"),
+            pixels.get("p99"),
+            found.get("moved"),
+            pck.get("graph"),
+            pck.get("torch"),
+        )
+        cells = (
+            "–" if value is None else f"{value:{form}}" for value, form in zip(numbers, FORMS, strict=True)
+        )
+        grid.add_row(precision, str(found.get("images", "–")), *cells, outcome)
+    return grid
+
+
+def bank(clutter: dict[str, Any]) -> str:
+    """How many rows are left of the trained bank."""
+    if not clutter:
+        return "as trained"
+    rows, full = clutter["rows"], clutter["full"]
+    return f"{rows} of {full} rows" + ("" if clutter["passed"] else ", which is not lossless")
+
+
+def kernels(artifact: Artifact | None) -> str:
+    """The GPUs that the head's kernels were compiled for."""
+    return ", ".join(artifact.targets()) if artifact else "none"
 
 
 def plain(value: object) -> str:

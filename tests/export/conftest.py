@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from coke_edge.export import graph
+from coke_edge.export.banks import Banks
 from coke_edge.export.head import DOMAIN, NAME, OPSET, VERSION, attributes, match_function
 from coke_edge.kernels.reference import Peaks
 from coke_edge.kernels.spec import HeadSpec
@@ -136,3 +137,21 @@ def exported_once(exported_bytes: bytes, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(
         graph, "export_features", lambda *_: ir.from_proto(onnx.load_from_string(exported_bytes))
     )
+
+
+@pytest.fixture(scope="session")
+def float32_graph(checkpoint: Checkpoint, exported_bytes: bytes) -> onnx.ModelProto:
+    """The whole small network; copy it before changing it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            graph, "export_features", lambda *_: ir.from_proto(onnx.load_from_string(exported_bytes))
+        )
+        return graph.build_graph(checkpoint.model, checkpoint.spec, Banks.of(checkpoint.model))
+
+
+@pytest.fixture(scope="session")
+def images() -> NDArray[np.uint8]:
+    """Smooth random crops [12, 64, 96, 3]."""
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (12, 8, 12, 3), dtype=np.uint8)
+    return np.stack([cv2.resize(image, (96, 64), interpolation=cv2.INTER_CUBIC) for image in coarse])

@@ -9,8 +9,12 @@ import pytest
 
 from coke_edge.errors import ExportError
 from coke_edge.export.card import flatten, model_card, read_evaluation, training_summary, without_folders
-from coke_edge.export.parity import Limits, Verdict, Worst
+from coke_edge.export.clutter_report import Limits as ClutterLimits
+from coke_edge.export.clutter_report import Report
+from coke_edge.export.verdict import Limits, Pck, Verdict, Worst
 from coke_edge.train.checkpoint import Checkpoint
+
+BANK = Report("all", 24, 24, 0, (), ClutterLimits())
 
 
 @pytest.mark.parametrize(
@@ -47,8 +51,9 @@ def test_card(checkpoint: Checkpoint) -> None:
         missing=0,
         worst=Worst("a.jpg", "nose", 0.003),
         limits=Limits(),
+        pck=Pck("annotations", 27, 81.48, 81.48, 0, 0),
     )
-    text = model_card("ears", checkpoint.spec, training_summary(checkpoint), {"fp32": verdict})
+    text = model_card("ears", checkpoint.spec, training_summary(checkpoint), BANK, {"fp32": verdict})
     for part in (
         "# ears",
         "nose, left ear, right ear",
@@ -56,11 +61,11 @@ def test_card(checkpoint: Checkpoint) -> None:
         "test_efficientnet",
         "Leeds Sports Pose",
         "| pck.0.2 | 61.5 |",
-        "| fp32 | 9 | 27 | 0.001 | 0.002 | 0.003 | 0 |",
+        "| fp32 | 9 | 27 | 0.001 | 0.002 | 0.0% | 81.5 | 81.5 | passed |",
         "not calibrated",
     ):
         assert part in text
-    assert "terms are not recorded" in model_card("x", checkpoint.spec, {}, {})
+    assert "terms are not recorded" in model_card("x", checkpoint.spec, {}, BANK, {})
 
 
 def test_flatten() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from coke_edge.errors import DataError
 from coke_edge.export.crops import dataset_crops, folder_crops, spread
-from coke_edge.geometry import box_to_crop
+from coke_edge.geometry import box_to_crop, transform
 from coke_edge.manifest import InputSpec, Keypoints2D
 from coke_edge.preprocess import crop
 from coke_edge.stream.images import read_image
@@ -22,6 +22,7 @@ SIZE = InputSpec(96, 64, 1.5, (1, 2, 3), (0.5,) * 3, (0.5,) * 3)
 def test_a_folder_is_spread_over_and_other_files_are_left_out(pictures: Path) -> None:
     crops = list(folder_crops(pictures, SIZE, 3))
     assert [c.name for c in crops] == ["0.png", "4.png", "9.png"]
+    assert all(c.label is None for c in crops)
     assert all(c.image.shape == (64, 96, 3) and c.image.dtype == np.uint8 for c in crops)
     # 120×80 into 96×64: the same aspect, so the whole frame fills the crop and no border shows.
     frame = cv2.resize(read_image(pictures / "4.png"), (96, 64), interpolation=cv2.INTER_LINEAR)
@@ -35,6 +36,14 @@ def test_a_data_set_is_cut_at_its_boxes_with_the_margin(pictures: Path) -> None:
     dataset = KeypointDataset("test", "val", Keypoints2D(("a",)), samples, "box", marks_hidden=False)
     crops = list(dataset_crops(dataset, SIZE, 2))
     assert [c.name for c in crops] == ["0.png", "4.png"]
+    label = crops[0].label
+    assert label is not None
+    np.testing.assert_allclose(label.keypoints, transform(box_to_crop(box, 96, 64, 1.5), keypoints))
+    assert label.counted.tolist() == [True]
+    assert label.threshold == 0.1
+    assert label.length == pytest.approx(
+        50 * 64 / 40 / 1.5
+    )  # the box's longer side, scaled to fit its height
     expected = crop(read_image(pictures / "4.png"), box_to_crop(box, 96, 64, 1.5), SIZE)
     np.testing.assert_array_equal(crops[1].image, expected)
 

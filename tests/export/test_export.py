@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import onnx
 import pytest
@@ -15,6 +17,8 @@ from coke_edge.errors import ExportError
 from coke_edge.export import export as module
 from coke_edge.export.crops import folder_crops
 from coke_edge.export.export import export_bundle
+from coke_edge.kernels import artifact
+from coke_edge.manifest import VisibilitySpec
 from coke_edge.stream.images import read_image
 from coke_edge.train.checkpoint import Checkpoint
 from coke_edge.train.torch_backend import TorchBackend
@@ -23,7 +27,7 @@ from coke_edge.train.torch_backend import TorchBackend
 @pytest.fixture(scope="module")
 def bundle(checkpoint: Checkpoint, pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("bundle") / "ears.coke"
-    export_bundle(checkpoint, out, folder_crops(pictures, checkpoint.spec.input, 10))
+    export_bundle(checkpoint, out, folder_crops(pictures, checkpoint.spec.input, 10), clutter="all")
     return out
 
 
@@ -61,17 +65,65 @@ def test_no_folder_of_the_machine_is_in_the_bundle(bundle: Path, pictures: Path)
 
 def test_same_inputs_same_bytes(checkpoint: Checkpoint, bundle: Path, pictures: Path, tmp_path: Path) -> None:
     again = tmp_path / "ears.coke"
-    export_bundle(checkpoint, again, folder_crops(pictures, checkpoint.spec.input, 10))
+    export_bundle(checkpoint, again, folder_crops(pictures, checkpoint.spec.input, 10), clutter="all")
     assert again.read_bytes() == bundle.read_bytes()
 
 
 def test_more_peaks(checkpoint: Checkpoint, exported_once: None, pictures: Path, tmp_path: Path) -> None:
     out = tmp_path / "m.coke"
-    verdicts = export_bundle(checkpoint, out, folder_crops(pictures, checkpoint.spec.input, 3), peaks=4)
+    exported = export_bundle(
+        checkpoint, out, folder_crops(pictures, checkpoint.spec.input, 3), peaks=4, clutter="all"
+    )
+    verdicts = exported.verdicts
     assert verdicts["fp32"].peaks > verdicts["fp32"].keypoints
     found = Detector(out)(np.zeros((64, 96, 3), np.uint8))
     assert found.alternatives is not None
     assert found.alternatives.shape == (3, 4, 2)
+
+
+def test_a_smaller_bank_brings_its_own_visibility(
+    checkpoint: Checkpoint, exported_once: None, pictures: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "m.coke"
+    visibility = VisibilitySpec(4.0, -3.0, -2.0, (0.1, 0.2, 0.3))
+    spec = msgspec.structs.replace(checkpoint.spec, visibility=visibility)
+    calibrated = dataclasses.replace(checkpoint, spec=spec)
+    exported = export_bundle(calibrated, out, folder_crops(pictures, spec.input, 10), clutter=8)
+    opened = Bundle(out)
+    banks = opened.banks()
+    assert banks["clutter"].shape == (8, 16)
+    assert banks["counts"].sum() == 24
+    assert opened.manifest.clutter["rows"] == opened.manifest.clutter["tried"][0]["rows"] == 8
+    assert exported.clutter.sentence() in opened.read("MODEL_CARD.md").decode().replace("Clutter", "clutter")
+    assert opened.manifest.model.visibility not in (None, visibility)
+    assert exported.verdicts["fp32"].passed  # the graph holds the bank that torch was given
+
+
+def test_kernels_for_the_named_gpus(
+    checkpoint: Checkpoint, exported_once: None, pictures: Path, tmp_path: Path
+) -> None:
+    outs = [tmp_path / name / "m.coke" for name in "ab"]
+    for out in outs:
+        crops = folder_crops(pictures, checkpoint.spec.input, 2)
+        export_bundle(checkpoint, out, crops, precisions=["fp16"], clutter="all", targets=["orin"])
+    kernels = Bundle(outs[0]).kernels()
+    assert kernels is not None
+    assert kernels.targets() == ["orin"]
+    names = {binary.name for binary in kernels.binaries}
+    assert {"match-fp32-nhwc-soft", "match-fp16-nhwc-soft", "peaks-soft"} <= names
+    assert {binary.constants["CHANNELS"] for binary in kernels.binaries if "match" in binary.name} == {16}
+    for binary in kernels.binaries:
+        artifact.verified(binary, Bundle(outs[0]).read(f"kernels/{binary.file}"))
+    assert outs[0].read_bytes() == outs[1].read_bytes()
+
+
+def test_an_unknown_gpu_is_refused_before_the_work(
+    checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "build_graph", lambda *_: pytest.fail("the work was begun"))
+    with pytest.raises(ExportError, match="there is no target 'orion'; choose from"):
+        export_bundle(checkpoint, tmp_path / "x.coke", [], targets=["orion"])
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_wrong_graph_leaves_no_file(
@@ -138,7 +190,10 @@ def test_the_default_network_on_real_photos(data_root: Path, tmp_path: Path) -> 
         HeadSpec("log_odds", 0.07, 0.005),
     )
     verdicts = export_bundle(
-        Checkpoint(model, spec, recipe, {}), tmp_path / "person.coke", dataset_crops(dataset, spec.input, 12)
-    )
+        Checkpoint(model, spec, recipe, {}),
+        tmp_path / "person.coke",
+        dataset_crops(dataset, spec.input, 12),
+        clutter="all",
+    ).verdicts
     assert verdicts["fp32"].keypoints == 12 * 14
     assert verdicts["fp32"].pixels["max"] < 0.01

@@ -137,6 +137,8 @@ def test_a_model_file_and_a_backend_that_do_not_fit(tmp_path):
         open_model(str(tmp_path), "onnxruntime")
     with pytest.raises(BackendError, match="which torch does not run"):
         open_model("person.coke", "torch")
+    with pytest.raises(BackendError, match="export it with `--precision int8` first"):
+        open_model(str(tmp_path), precision="int8")
 
 
 @pytest.mark.parametrize("name", ["gone.safetensors", "gone.coke", "run"])

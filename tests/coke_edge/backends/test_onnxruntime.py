@@ -9,6 +9,7 @@ import pytest
 
 from coke_edge.backends import open_backend
 from coke_edge.bundle import Bundle, write_bundle
+from coke_edge.detector import Detector
 from coke_edge.errors import BackendError
 from coke_edge.geometry import box_to_crop, frame_box
 from coke_edge.kernels.reference import match
@@ -61,3 +62,36 @@ def test_a_graph_unlike_its_manifest(tmp_path: Path, manifest: Manifest, entries
     write_bundle(path, other, entries)
     with pytest.raises(BackendError, match=r"image of the graph .* export it again"):
         open_backend(Bundle(path))
+
+
+def test_auto_is_the_exact_one(tmp_path: Path, manifest: Manifest, entries: dict[str, bytes]) -> None:
+    path = tmp_path / "x.coke"
+    graph = entries["model.fp32.onnx"]
+    write_bundle(path, manifest, entries | {"model.uint8.onnx": b"no graph", "model.fp16.onnx": graph})
+    bundle = Bundle(path)
+    assert open_backend(bundle, "onnxruntime").name == "onnxruntime"
+    assert open_backend(bundle, "onnxruntime", precision="fp32").name == "onnxruntime"
+    assert open_backend(bundle, "onnxruntime", precision="fp16").name == "onnxruntime, fp16"
+    with pytest.raises(BackendError, match=r"refuses model\.uint8\.onnx"):
+        open_backend(bundle, "onnxruntime", precision="int8")
+
+
+def test_int8_is_the_graph_for_cpus(tmp_path: Path, manifest: Manifest, entries: dict[str, bytes]) -> None:
+    path = tmp_path / "x.coke"
+    graph = entries["model.fp32.onnx"]
+    write_bundle(path, manifest, entries | {"model.uint8.onnx": graph, "model.int8.onnx": b"for GPUs"})
+    detector = Detector(path, "onnxruntime", precision="int8")
+    assert detector.backend.name == "onnxruntime, int8"
+
+
+def test_a_precision_that_is_not_there(
+    bundle_path: Path, tmp_path: Path, manifest: Manifest, entries: dict[str, bytes]
+) -> None:
+    with pytest.raises(BackendError, match=r"no int8 graph for CPUs, only fp32; .* --precision fp32,int8"):
+        open_backend(Bundle(bundle_path), "onnxruntime", precision="int8")
+    path = tmp_path / "x.coke"
+    write_bundle(path, manifest, entries | {"model.int8.onnx": b"for GPUs"})
+    with pytest.raises(BackendError, match="no int8 graph for CPUs, only fp32"):
+        open_backend(Bundle(path), "onnxruntime", precision="int8")
+    with pytest.raises(BackendError, match="onnxruntime runs fp32, fp16, int8 on the CPU, not fp8"):
+        open_backend(Bundle(path), "onnxruntime", precision="fp8")

@@ -93,6 +93,7 @@ MISTAKES = {  # what is wrong: the command and a part of the sentence
     "text as bundle": ("detect text.coke --source good.png", "text.coke cannot be used: it is no bundle"),
     "half a bundle": ("detect half.coke --source good.png", "half.coke cannot be used: it is cut short"),
     "half a bundle to look at": ("info half.coke", "half.coke cannot be used: it is cut short"),
+    "half a bundle to examine": ("doctor half.coke", "half.coke cannot be used: it is cut short"),
     "half a bundle to measure": (f"eval half.coke --data coco:good.json{ALL}", "it is cut short"),
     "changed bundle": ("info changed.coke", "changed.coke cannot be used"),
     "folder as bundle": ("detect empty --source good.png", "cannot read the bundle empty"),

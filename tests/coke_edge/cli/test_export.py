@@ -74,6 +74,45 @@ def test_export_writes_a_bundle_and_says_how_near_it_is(
     assert run(run_folder, "-o", out, "--images", photos).stdout.count("passed") == 1
 
 
+def test_other_formats_from_a_checkpoint_and_from_a_bundle(
+    run_folder: Path, photos: Path, tmp_path: Path
+) -> None:
+    check = ["--images", photos, "--count", 2]
+    once = run(run_folder, "-o", tmp_path / "ab.onnx", "--format", "onnx", "--json", *check)
+    assert json.loads(once.stdout)["gate"]["fp32"]["passed"] is True
+    assert f"Wrote {tmp_path / 'ab.onnx'} and {tmp_path / 'ab.json'}" in once.stderr
+    bundle = tmp_path / "ab.coke"
+    run(run_folder, "-o", bundle, *check)
+    again = tmp_path / "again" / "ab.onnx"
+    assert run(bundle, "-o", again, "--format", "onnx").stdout == ""
+    assert again.read_bytes() == (tmp_path / "ab.onnx").read_bytes()
+    run(bundle, "-o", tmp_path / "models", "--format", "triton-server")
+    assert (tmp_path / "models" / "ab" / "config.pbtxt").is_file()
+    run(run_folder, "-o", tmp_path / "models", "--format", "triton-server", *check)
+    assert (tmp_path / "models" / run_folder.name / "1" / "model.onnx").is_file()
+    with pytest.raises(BundleError, match=r"has no model\.fp16\.onnx"):
+        run(bundle, "-o", tmp_path / "x.onnx", "--format", "onnx", "--precision", "fp16")
+
+
+def test_a_graph_that_fails_the_gate_is_left_out(
+    run_folder: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from coke_edge.export import variants, verdict
+
+    strict = {**verdict.LIMITS, "fp16": msgspec.structs.replace(verdict.LIMITS["fp16"], response=0.0)}
+    monkeypatch.setattr(variants, "LIMITS", strict)
+    out = tmp_path / "ab.coke"
+    arguments = [run_folder, "-o", out, "--images", photos, "--precision", "fp32,fp16"]
+    with pytest.raises(ExportError, match=r"left out because they failed the gate: fp16 .*--allow") as caught:
+        run(*arguments)
+    assert caught.value.exit_code == 3
+    assert "model.fp16.onnx" not in Bundle(out).manifest.entries
+    assert Bundle(out).manifest.gate["fp16"]["passed"] is False
+    run(*arguments, "--allow")
+    assert "model.fp16.onnx" in Bundle(out).manifest.entries
+    assert Bundle(out).manifest.gate["fp16"]["allowed"] is True
+
+
 @pytest.mark.parametrize(
     ("file", "options", "error", "sentence"),
     [
@@ -83,12 +122,33 @@ def test_export_writes_a_bundle_and_says_how_near_it_is(
         ("best.safetensors", ["--data", "lsp:nowhere"], DataError, "nowhere"),
         ("best.safetensors", ["--images", "nowhere"], DataError, "there is no folder nowhere"),
         ("none.safetensors", [], BundleError, "there is no checkpoint"),
+        ("best.safetensors", ["--clutter", "few"], ExportError, "auto, all or a number"),
+        ("best.safetensors", ["--precision", ","], ExportError, "names nothing"),
+        (
+            "best.safetensors",
+            ["--precision", "fp12", "--images", "PHOTOS"],
+            ExportError,
+            "no precision 'fp12'",
+        ),
+        ("best.safetensors", ["--targets", "orion", "--images", "PHOTOS"], ExportError, "no target 'orion'"),
+        (
+            "best.safetensors",
+            ["--clutter", "99999", "--images", "PHOTOS"],
+            ExportError,
+            "the clutter bank has",
+        ),
     ],
 )
 def test_mistakes(
-    run_folder: Path, tmp_path: Path, file: str, options: list[str], error: type[CokeError], sentence: str
+    run_folder: Path,
+    photos: Path,
+    tmp_path: Path,
+    file: str,
+    options: list[str],
+    error: type[CokeError],
+    sentence: str,
 ) -> None:
     out = tmp_path / "x.coke"
     with pytest.raises(error, match=sentence):
-        run(run_folder / file, "-o", out, *options)
+        run(run_folder / file, "-o", out, *(photos if o == "PHOTOS" else o for o in options))
     assert not list(tmp_path.iterdir())

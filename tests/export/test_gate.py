@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import onnx
 import pytest
@@ -11,13 +12,23 @@ from onnx import numpy_helper
 
 from coke_edge.errors import DataError, ExportError
 from coke_edge.export.banks import Banks
-from coke_edge.export.crops import Crop
+from coke_edge.export.crops import Crop, Label
+from coke_edge.export.expected import Expected, decoded, torch_results
+from coke_edge.export.gate import compare, onnx_runtime, require
 from coke_edge.export.graph import build_graph, serialise
-from coke_edge.export.parity import Expected, Limits, compare, onnx_runtime, require, torch_results
+from coke_edge.export.verdict import LIMITS, Limits, Pck
 from coke_edge.kernels import reference
 from coke_edge.kernels.reference import Peaks, ScoreMaps
-from coke_edge.manifest import ModelSpec
+from coke_edge.kernels.spec import HeadSpec
+from coke_edge.manifest import InputSpec, Keypoints2D, ModelSpec, VisibilitySpec
 from coke_edge.train.checkpoint import Checkpoint
+
+SPEC = ModelSpec(
+    Keypoints2D(("a", "b", "c")),
+    InputSpec(96, 64, 1.2, (0, 0, 0), (0.5,) * 3, (0.5,) * 3),
+    8,
+    HeadSpec("similarity", 0.07, 0.005),
+)
 
 
 def expected_of(score: Any, peaks: int = 1) -> Expected:
@@ -132,6 +143,100 @@ def test_nothing_compared_is_no_pass(checkpoint: Checkpoint) -> None:
     expected = expected_of(np.full((1, 3, 8, 12), -np.inf, np.float32))
     with pytest.raises(ExportError, match="nothing was compared"):
         require("fp32", verdict_of(expected, copy(expected.peaks), checkpoint.spec))
+
+
+def labelled(expected: Expected, offset: float, threshold: float = 0.2) -> Expected:
+    """The same crops with annotations `offset` px to the right of what torch finds, in objects of 50 px."""
+    places = decoded(expected.peaks, SPEC).xy + np.array([offset, 0])
+    return expected._replace(labels=[Label(xy, np.ones(3, bool), 50.0, threshold) for xy in places])
+
+
+def test_pck_is_that_of_the_annotations(score: Any) -> None:
+    expected = labelled(expected_of(score), offset=7.0)
+    actual = copy(expected.peaks)
+    row, column = np.divmod(actual.index, 12)
+    inside = column < 10
+    actual.index[inside] += 2  # 16 px to the right: 9 px from the annotation, still right
+    actual.index[0, 0] = (row[0, 0] + 4) % 8 * 12 + column[0, 0]  # 32 px up or down: wrong
+    verdict = verdict_of(expected, actual, SPEC)
+    assert verdict.pck is not None
+    assert (verdict.pck.truth, verdict.pck.keypoints, verdict.pck.torch) == ("annotations", 12, 100.0)
+    assert (verdict.pck.lost, verdict.pck.gained) == (1, 0)
+    assert verdict.pck.graph == pytest.approx(100 * 11 / 12, abs=1e-3)
+    assert verdict.moved > 0.5
+
+
+def test_uncounted_keypoints_do_not_count(score: Any) -> None:
+    expected = expected_of(score)
+    hidden = [Label(np.full((3, 2), np.nan), np.zeros(3, bool), np.nan, 0.2)] * 4
+    assert verdict_of(expected._replace(labels=hidden), copy(expected.peaks), SPEC).pck is None
+
+
+def test_without_annotations_torch_is_the_truth(checkpoint: Checkpoint, score: Any) -> None:
+    expected = expected_of(score)._replace(images=np.zeros((4, 64, 96, 3), np.uint8))
+    actual = copy(expected.peaks)
+    actual.index[:2] = (actual.index[:2] + 48) % 96  # four rows: 32 px, where 4.8 px are allowed
+    pck = verdict_of(expected, actual, checkpoint.spec).pck
+    assert pck is not None
+    assert (pck.truth, pck.torch, pck.graph, pck.lost) == ("torch", 100.0, 50.0, 6)
+
+
+def test_a_fall_of_pck_beyond_chance_fails(checkpoint: Checkpoint, score: Any) -> None:
+    expected = expected_of(score)
+    base = verdict_of(expected, copy(expected.peaks), checkpoint.spec)
+    limits = LIMITS["int8"]
+
+    def failures(lost: int, gained: int) -> list[str]:
+        pck = Pck("annotations", 1000, 80.0, 80.0 - (lost - gained) / 10, lost, gained)
+        return msgspec.structs.replace(base, pck=pck, limits=limits).failures()
+
+    assert not failures(12, 0)  # 1.2 points; 1.0 are allowed, and chance makes 0.35
+    assert not failures(60, 45)  # as many points and more that came and went
+    assert failures(40, 0) == ["PCK falls from 80.00 to 76.00 (limit 1 points and 0.63 for chance)"]
+
+
+def test_visibility_is_held_against_torch(checkpoint: Checkpoint, score: Any) -> None:
+    calibrated = msgspec.structs.replace(
+        checkpoint.spec, visibility=VisibilitySpec(4.0, 0.0, 0.0, (0.0,) * 3)
+    )
+    expected = expected_of(score)
+    actual = copy(expected.peaks)
+    actual.similarity[:] -= 0.5
+    verdict = compare([expected], lambda images: actual, calibrated, LIMITS["int8"])
+    assert verdict.visibility is not None
+    assert 0.05 < verdict.visibility.mean <= verdict.visibility.max < 1
+    assert "P(visible) changes by" in verdict.failures()[0]
+    assert verdict_of(expected, actual, checkpoint.spec).visibility is None
+
+
+def test_the_worst_images_are_named(checkpoint: Checkpoint, score: Any) -> None:
+    expected = expected_of(score)
+    actual = copy(expected.peaks)
+    actual.index[3, 1] = (actual.index[3, 1] + 48) % 96
+    actual.similarity[1, 2] = np.nan
+    verdict = verdict_of(expected, actual, checkpoint.spec)
+    assert [worst.image for worst in verdict.worst_images][:2] == ["1.jpg", "3.jpg"]
+    assert verdict.to_manifest()["worst_images"][1]["keypoint"] == "left ear"
+    assert verdict.to_manifest()["pck"]["drop"] == pytest.approx(100 * 2 / 12, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("precision", "change", "words"),
+    [
+        ("fp16", {"pixels": {"median": 0.2, "p99": 0.5, "max": 2.0}}, "the median distance is 0.2 px"),
+        ("fp16", {"pixels": {"median": 0.0, "p99": 1.5, "max": 2.0}}, "the p99 distance is 1.5 px"),
+        ("int8", {"pixels": {"median": 1.5, "p99": 90.0, "max": 99.0}}, "the median distance is 1.5 px"),
+        ("int8", {"missing": 1}, "1 peaks missing or not finite"),
+    ],
+)
+def test_limits_of_lower_precision(
+    checkpoint: Checkpoint, score: Any, precision: Any, change: dict[str, Any], words: str
+) -> None:
+    expected = expected_of(score)
+    base = verdict_of(expected, copy(expected.peaks), checkpoint.spec)
+    good = msgspec.structs.replace(base, limits=LIMITS[precision])
+    assert good.passed
+    assert words in msgspec.structs.replace(good, **change).failures()[0]
 
 
 def test_no_images(checkpoint: Checkpoint) -> None:

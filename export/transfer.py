@@ -1,0 +1,60 @@
+"""P(visible) moved from one clutter bank to another, without labels.
+
+    minimise  Σ_i [ p_i (1 − p_i) (ℓ_i − a·s_i − b·c_i − d·ĉ_i − e − bias_k(i)) ]²      over a, b, d, e
+
+ℓ_i and p_i are logit and probability with the old bank; s, c, ĉ are read with the new one at the same cells. The
+weight turns a difference of logits into one of probabilities.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coke_edge.decode import visibility
+from coke_edge.kernels.reference import NO_PEAK, Peaks
+from coke_edge.manifest import VisibilitySpec
+
+# Directions of (s, c, ĉ) in which the images hardly differ get no slope: with one row, c and ĉ say the same.
+SMALLEST_SINGULAR = 1e-3
+DIGITS = 6  # of the slopes: what lies below depends on the number of threads
+
+Float = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+
+def transfer(spec: VisibilitySpec, before: Peaks, after: Peaks, images: Mask | None = None) -> VisibilitySpec:
+    """The slopes for the bank that gave `after`, from those for the bank that gave `before`; of `images` [n].
+
+    The best peaks that both have in the same cell are used; `spec` itself comes back if there are none.
+    """
+    usable = (before.index[..., 0] == after.index[..., 0]) & (before.index[..., 0] != NO_PEAK)
+    if images is not None:
+        usable &= images[:, None]
+    if not usable.any():
+        return spec
+    old, new = (
+        np.stack([part[..., 0][usable] for part in p[1:4]], axis=1).astype(np.float64)
+        for p in (before, after)
+    )
+    share = old @ [spec.similarity, spec.clutter, spec.soft_clutter]  # of the logit, without the bias
+    p = visibility(before, spec)[usable]
+    weight = p * (1 - p)
+    mean, spread = new.mean(axis=0), new.std(axis=0)
+    spread = np.where(spread > 1e-9, spread, 1.0)
+    columns = np.concatenate([(new - mean) / spread, np.ones((len(new), 1))], axis=1)
+    solution = np.linalg.lstsq(columns * weight[:, None], share * weight, rcond=SMALLEST_SINGULAR)[0]
+    slopes = solution[:3] / spread
+    shift = solution[3] - slopes @ mean
+    a, b, d = (round(float(slope), DIGITS) for slope in slopes)
+    return VisibilitySpec(a, b, d, tuple(round(value + float(shift), DIGITS) for value in spec.bias))
+
+
+def cross_fitted(spec: VisibilitySpec, before: Peaks, after: Peaks) -> Float:
+    """|difference of P(visible)| [n, K], each half of the images measured with slopes fitted on the other."""
+    odd = np.arange(len(before.index)) % 2 == 1
+    expected, gap = visibility(before, spec), np.zeros(before.index.shape[:2])
+    for half in (odd, ~odd):
+        fitted = transfer(spec, before, after, ~half)
+        gap[half] = np.abs(visibility(after, fitted) - expected)[half]
+    return gap
