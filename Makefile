@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DATA ?= $(COKE_EDGE_DATA)
 
-.PHONY: demo demo-train demo-model test pycuda check lint types bench bench-head gpu-check clean
+.PHONY: demo demo-train demo-model test pycuda check lint types bench bench-head gpu-check trt-api clean
 
 demo: $(VENV)/.runtime  ## keypoints on a photo, with the model in the package
 	$(BIN)/coke-edge demo
@@ -53,6 +53,9 @@ gpu-check:  ## kernels, binaries and speed on this machine's NVIDIA GPU, in 8 mi
 
 bench-head:  ## the head alone: fused kernels beside torch on a GPU (DEVICE=cpu: numpy, torch, ONNX Runtime)
 	$(GPU_PYTHON) -m coke_edge.benchmarks.head --device $(or $(DEVICE),cuda) --out out/head.json
+
+trt-api: $(VENV)/.dev  ## list the names of every TensorRT version again, from the bindings on PyPI (needs a C compiler)
+	$(BIN)/python tests/fake_tensorrt/snapshot.py
 
 clean:
 	rm -rf build out $(VENV)

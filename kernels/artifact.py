@@ -1,4 +1,6 @@
-"""A folder of compiled kernels: cubins, and `kernels.json` that says how each is launched and what it is.
+"""A folder of compiled kernels: binaries, and `kernels.json` that says how each is launched and what it is.
+
+A binary is a cubin, or PTX that a TensorRT plugin takes.
 
 Reading needs neither Triton nor a GPU. Every binary is held against its sha256 before anyone gets it.
 """
@@ -30,7 +32,7 @@ class Parameter:
 
 @dataclasses.dataclass(frozen=True)
 class Binary:
-    """One kernel for one compute capability."""
+    """One kernel for one compute capability. The numbers of PTX are those of the machine code that is made of it."""
 
     name: str  # of the variant, such as match-fp16-nchw-soft
     target: str
@@ -48,8 +50,9 @@ class Binary:
     stack: int  # bytes of a thread
     tensor_instructions: dict[str, int]  # name → how often it stands in the machine code
     constants: dict[str, Any]  # compiled in: tile, channels, …; an argument named here is not a parameter
-    abi: int  # of the cubin: 7 loads on a CUDA 12 driver, 8 needs CUDA 13
+    abi: int  # of the cubin: 7 loads on a CUDA 12 driver, 8 needs CUDA 13; 0 for PTX
     assembler: str  # version of the ptxas that wrote it
+    ptx: int = 0  # version of the PTX language, times ten, of a file for a TensorRT plugin; 0 for a cubin
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,8 +84,8 @@ class Artifact:
         )
 
 
-def write(folder: Path, artifact: Artifact, cubins: dict[str, bytes]) -> None:
-    """Put the cubins (file name → bytes) and the manifest into `folder`, in place of what was built there before.
+def write(folder: Path, artifact: Artifact, contents: dict[str, bytes]) -> None:
+    """Put the binaries (file name → bytes) and the manifest into `folder`, in place of what was built there before.
 
     The manifest comes last and at once, so that a folder that was not finished does not look as if it were.
     Raises KernelError if the folder cannot be written.
@@ -90,9 +93,9 @@ def write(folder: Path, artifact: Artifact, cubins: dict[str, bytes]) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / MANIFEST).unlink(missing_ok=True)
-        for old in folder.glob("*.cubin"):
+        for old in [*folder.glob("*.cubin"), *folder.glob("*.ptx")]:
             old.unlink()
-        for name, content in cubins.items():
+        for name, content in contents.items():
             (folder / name).write_bytes(content)
         part = folder / f".{MANIFEST}.part"
         part.write_text(to_json(artifact) + "\n")
@@ -142,7 +145,7 @@ def verified(binary: Binary, content: bytes) -> bytes:
 
 
 def load(folder: Path, binary: Binary) -> bytes:
-    """The cubin of a binary, verified. Raises KernelError if it is missing or not what the manifest says."""
+    """The file of a binary, verified. Raises KernelError if it is missing or not what the manifest says."""
     if Path(binary.file).name != binary.file:
         raise KernelError(f"{MANIFEST} names a file outside its folder: {binary.file}")
     try:

@@ -35,6 +35,7 @@ class Variant:
     multiples: dict[str, int]  # argument → what it is promised to be a multiple of
     warps: int
     stages: int = 1
+    ptx: int = 0  # version of the PTX language, times ten, that it is kept in; 0: as machine code
 
 
 def match_name(dtype: str, layout: str, soft: bool) -> str:

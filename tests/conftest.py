@@ -60,13 +60,9 @@ def fake_cuda() -> Iterator[Any]:
 
 
 @pytest.fixture
-def fake_tensorrt(fake_cuda: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def fake_tensorrt(fake_cuda: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """`import tensorrt` gives a fake of version 10.3.0 on the fake GPU; engines are kept below `tmp_path`."""
-    from coke_edge.engine import provider
-
     module = sys.modules["fake_tensorrt"].make(fake_cuda)
     monkeypatch.setitem(sys.modules, "tensorrt", module)
     monkeypatch.setenv("COKE_EDGE_CACHE", str(tmp_path / "cache"))
-    provider.load.cache_clear()
-    yield module
-    provider.load.cache_clear()
+    return module

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from coke_edge.cli import build
+from coke_edge.cli import application
 from coke_edge.detector import Detector
 from coke_edge.stream.images import read_image
 from coke_edge.train.data import load_dataset
@@ -20,7 +20,7 @@ SMALL = "--backbone test_efficientnet --pretrained none --width 64 --height 64 -
 
 def run(*arguments: str) -> str:
     """A command that succeeds; its standard output."""
-    result = CliRunner().invoke(build(), list(arguments), catch_exceptions=False)
+    result = CliRunner().invoke(application(), list(arguments), catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.stdout
 

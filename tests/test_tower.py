@@ -22,6 +22,8 @@ TRITON_FILES = {  # of kernels/: those that need triton or torch; a device does 
     "machine_code.py",
     "match.py",
     "peaks.py",
+    "plugin_match.py",
+    "plugin_peaks.py",
     "torch_reference.py",
     "warp.py",
 }
@@ -98,7 +100,7 @@ def test_the_device_needs_no_training_packages(path: Path) -> None:
 
 def test_the_runtime_loads_without_torch_and_the_help_without_anything_heavy() -> None:
     code = (
-        "import sys; import coke_edge.cli as c; c.build(); "
+        "import sys; import coke_edge.cli as c; c.application(); "
         "print(sorted({m.split('.')[0] for m in sys.modules} & "
         "{'numpy', 'cv2', 'torch', 'onnxruntime', 'onnx', 'scipy', 'timm', 'matplotlib', 'lightning_fabric'}))"
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from coke_edge.benchmarks.gpu_check import launched
+from coke_edge.benchmarks.gpu_check import launched, plugins
 from coke_edge.benchmarks.gpu_check.rows import SKIPPED, Options, Row, broken, checked, row
 from coke_edge.kernels import artifact
 from coke_edge.kernels.driver import Driver, open_driver
@@ -83,6 +83,10 @@ def of_folder(driver: Driver, folder: Path, origin: str) -> Iterator[Row]:
                 for case in launched.head_cases(binary):
                     poison(driver)
                     yield launched.head(driver, kernels, f"{name} {case.name}", case)
+            elif binary.name.startswith("plugin-match"):
+                for case in plugins.cases(binary):
+                    poison(driver)
+                    yield plugins.head(driver, kernels, f"{name} {case.name}", binary, case)
             elif binary.name.startswith("warp"):
                 poison(driver)
                 yield launched.crop(driver, kernels, name, binary.name.rpartition("-")[2])

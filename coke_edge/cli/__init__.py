@@ -14,7 +14,7 @@ import typer.main
 
 from coke_edge.errors import CokeError
 
-COMMANDS = ("demo", "data", "train", "eval", "export", "info", "kernels", "detect")
+COMMANDS = ("demo", "data", "train", "eval", "export", "info", "kernels", "build", "detect", "doctor")
 
 # Top-level modules that come with an extra, for the sentence that says which one is missing.
 EXTRA_OF = {
@@ -33,7 +33,7 @@ EXTRA_OF = {
 }
 
 
-def build() -> typer.Typer:
+def application() -> typer.Typer:
     """The application with every command attached."""
     app = typer.Typer(
         name="coke-edge",
@@ -63,7 +63,7 @@ def build() -> typer.Typer:
 def main() -> None:
     """Run the command line; a problem that the user can solve becomes one sentence and an exit code."""
     try:
-        command = typer.main.get_command(build())
+        command = typer.main.get_command(application())
         # The list of commands is plain text: formatting it would cost more time than all the rest of `--help`.
         command.rich_markup_mode = None  # type: ignore[attr-defined]
         command()

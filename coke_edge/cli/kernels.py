@@ -36,6 +36,9 @@ def build(
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Targets at a time; one per CPU if not given.")
     ] = None,
+    plugin: Annotated[
+        bool, typer.Option("--plugin", help="Also those for coke-edge build --head plugin, in PTX.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Compile every kernel for the named GPUs; no GPU is needed for it."""
@@ -50,7 +53,7 @@ def build(
     console = Console(stderr=True)
     with told(), Progress(console=console, transient=True) as progress:
         task = progress.add_task("compiling", total=len(set(names)))
-        artifact = aot.build(names, out, channels, kinds, jobs, lambda name: progress.advance(task))
+        artifact = aot.build(names, out, channels, kinds, jobs, lambda name: progress.advance(task), plugin)
     show(artifact, out, as_json)
     next_step(console, "kernels", "info", out)
 
@@ -112,7 +115,7 @@ def table(artifact: Artifact) -> Table:
     for binary in artifact.binaries:
         numbers = [binary.registers, f"{binary.shared_memory:,}", binary.spills, binary.block]
         operations = ", ".join(f"{name} {count}" for name, count in binary.tensor_instructions.items())
-        driver = "CUDA 12" if binary.abi <= 7 else "CUDA 13"
+        driver = f"PTX {binary.ptx / 10}" if binary.ptx else "CUDA 12" if binary.abi <= 7 else "CUDA 13"
         target = f"{binary.target} ({binary.capability / 10:.1f})"
         grid.add_row(target, binary.name, *map(str, numbers), operations or "–", driver)
     return grid

@@ -1,0 +1,402 @@
+"""The device path over the fake driver and the fake TensorRT: build, cache, addresses, enqueue, kernels, results."""
+
+from __future__ import annotations
+
+import gc
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from fake_cuda import cubins, numpy_kernels
+from numpy.typing import NDArray
+
+import coke_edge
+from coke_edge.backends import automatic, onnxruntime, open_backend, tensorrt
+from coke_edge.backends.tensorrt import TensorRtBackend
+from coke_edge.bundle import KERNELS, REQUIRED, Bundle, write_bundle
+from coke_edge.detector import Detector
+from coke_edge.engine import cache
+from coke_edge.engine.obtain import machine, obtain, wanted
+from coke_edge.engine.provider import open_provider
+from coke_edge.engine.spec import Batch, choose
+from coke_edge.errors import BackendError
+from coke_edge.export.precision.fp16 import to_fp16
+from coke_edge.geometry import Affine, box_to_crop
+from coke_edge.kernels.artifact import Artifact
+from coke_edge.kernels.reference import Peaks
+from coke_edge.preprocess import crop
+from coke_edge.stream.images import read_image
+
+Frame = NDArray[np.uint8]
+FP16 = 1e-3  # of a similarity: the banks are rounded to 11 bits
+
+
+@pytest.fixture(scope="module")
+def kernels(tmp_path_factory: pytest.TempPathFactory) -> tuple[Artifact, dict[str, bytes]]:
+    """Kernels for an Orin, and the entries of a bundle that holds them."""
+    folder = tmp_path_factory.mktemp("kernels")
+    artifact = cubins.build(folder, ["orin"])
+    return artifact, {KERNELS + file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The demo model with its fp32 graph alone."""
+    demo = Bundle("demo")
+    path = tmp_path_factory.mktemp("bundle") / "plain.coke"
+    write_bundle(path, demo.manifest, {name: demo.read(name) for name in REQUIRED})
+    return Bundle(path)
+
+
+@pytest.fixture(scope="module")
+def person(tmp_path_factory: pytest.TempPathFactory, kernels: tuple[Artifact, dict[str, bytes]]) -> Bundle:
+    """The demo model with an fp16 graph and kernels."""
+    demo = Bundle("demo")
+    entries = {name: demo.read(name) for name in REQUIRED}
+    entries["model.fp16.onnx"] = to_fp16(
+        onnx.load_from_string(demo.read("model.fp32.onnx"))
+    ).SerializeToString()
+    path = tmp_path_factory.mktemp("bundle") / "person.coke"
+    write_bundle(path, demo.manifest, {**entries, **kernels[1]})
+    return Bundle(path)
+
+
+@pytest.fixture(scope="module")
+def frame() -> Frame:
+    return read_image(Path(coke_edge.__file__).parent / "assets" / "demo.jpg")
+
+
+@pytest.fixture(params=["pycuda", "cuda-python"])
+def package(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The driver package; the test is skipped where it is not installed."""
+    name: str = request.param
+    pytest.importorskip(
+        {"pycuda": "pycuda", "cuda-python": "cuda.bindings"}[name], reason=f"{name} is not installed"
+    )
+    real = tensorrt.open_driver
+    monkeypatch.setattr(tensorrt, "open_driver", lambda: real(name))
+    return name
+
+
+@contextmanager
+def opened(bundle: Bundle, precision: str = "auto") -> Iterator[TensorRtBackend]:
+    backend = tensorrt.load(bundle, 0, precision)
+    try:
+        yield backend
+    finally:
+        backend.close()
+        backend.close()
+
+
+def on_cpu(bundle: Bundle, precision: str = "fp32") -> Any:
+    return onnxruntime.load(bundle, 1, precision)
+
+
+def affines(frame: Frame, count: int) -> list[Affine]:
+    """Boxes over the frame, some over its border."""
+    height, width = frame.shape[:2]
+    boxes = [
+        (i * width / 16 - 20, i * 9, width * (0.5 + i / 20), height * (0.7 + i / 16)) for i in range(count)
+    ]
+    size = Bundle("demo").manifest.model.input
+    return [box_to_crop(box, size.width, size.height) for box in boxes]
+
+
+def pixel_exact(monkeypatch: pytest.MonkeyPatch, artifact: Artifact, fake_cuda: Any, bundle: Bundle) -> None:
+    """Let the warp kernel give OpenCV's very pixels: what is left to differ is then the head alone."""
+    spec = bundle.manifest.model.input
+
+    def warp(call: Any) -> None:
+        height, width, count = call["height"], call["width"], call.launch.grid[1]
+        pixels = call.array("frame", height * call["pitch"]).reshape(height, width, 3)
+        matrices = call.array("affines", count, 2, 3).astype(np.float64)
+        out = call.array("crops", count, spec.height, spec.width, 3)
+        for place, inverse in zip(out, matrices, strict=True):
+            whole = np.linalg.inv(np.vstack([inverse, [0, 0, 1]]))
+            place[:] = crop(pixels, whole[:2], spec)
+
+    monkeypatch.setattr(numpy_kernels, "warp", warp)
+    numpy_kernels.install(fake_cuda, artifact)
+
+
+def agree(found: Peaks, expected: Peaks, tolerance: float) -> None:
+    """The same cells but where two score alike, and the same quantities there."""
+    best = np.abs(found.similarity - expected.similarity)
+    assert np.isfinite(best).all()
+    assert best.max() < tolerance
+    same = found.index == expected.index
+    assert same.mean() > 0.98
+    for name in ("clutter", "soft_clutter", "neighbourhood"):
+        ours, theirs = getattr(found, name)[same], getattr(expected, name)[same]
+        np.testing.assert_allclose(ours, theirs, atol=tolerance)
+
+
+def test_kernels_on_the_features(
+    fake_cuda: Any, fake_tensorrt: Any, package: str, person: Bundle, kernels: Any, frame: Frame,
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    pixel_exact(monkeypatch, kernels[0], fake_cuda, person)
+    with opened(person) as backend:
+        assert "crops by kernel warp-u8, head by kernel match-fp16-nhwc-soft" in backend.description
+        assert "TensorRT 10.3.0, fp16, on Fake Orin" in backend.description
+        crops = affines(frame, 3)
+        expected = on_cpu(person, "fp16")(frame, crops)
+        for _ in range(3):  # as it is, recorded, replayed
+            fake_cuda.launches.clear()
+            agree(backend(frame, crops), expected, FP16)
+            assert [launch.symbol for launch in fake_cuda.launches] == [
+                "warp",
+                "fake_engine",
+                "match",
+                "peaks",
+            ]
+    assert [
+        record.getMessage().split(" ")[0] for record in caplog.records if record.levelno >= logging.WARNING
+    ] == ["Building"]
+    del backend
+    assert fake_cuda.alive() == {}
+    assert fake_cuda.leaked() == {}
+
+
+def test_the_kernels_own_crops_are_within_a_grey_level(
+    fake_cuda: Any, fake_tensorrt: Any, person: Bundle, kernels: Any, frame: Frame
+) -> None:
+    numpy_kernels.install(fake_cuda, kernels[0])
+    spec = person.manifest.model
+    with opened(person) as backend:
+        ours = Detector.from_backend(spec, backend)(frame)
+    theirs = Detector.from_backend(spec, on_cpu(person))(frame)
+    cell = spec.stride * max(frame.shape[:2]) / spec.input.width
+    assert np.abs(ours.xy - theirs.xy).max() < cell / 4, (
+        "in frame pixels; OpenCV samples at multiples of 1/32"
+    )
+    assert np.abs(ours.visible - theirs.visible).max() < 0.05
+
+
+def test_standard_head_inside_the_engine(
+    fake_cuda: Any,
+    fake_tensorrt: Any,
+    package: str,
+    plain: Bundle,
+    frame: Frame,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with opened(plain) as backend:
+        assert "crops by OpenCV on the CPU, head by standard operators in the engine" in backend.description
+        crops = affines(frame, 2)
+        for _ in range(3):
+            for found, expected in zip(backend(frame, crops), on_cpu(plain)(frame, crops), strict=True):
+                np.testing.assert_array_equal(found, expected)
+    assert "The head runs in standard operators inside the engine, since" in caplog.text
+    assert "holds no kernels" in caplog.text
+
+
+def test_kernels_that_are_for_another_gpu(
+    fake_cuda: Any, fake_tensorrt: Any, person: Bundle, caplog: pytest.LogCaptureFixture
+) -> None:
+    fake_cuda.reset(name="Fake A100", capability=80)
+    with opened(person) as backend:
+        assert "crops by OpenCV on the CPU, head by standard operators" in backend.description
+    assert caplog.text.count("nothing to launch on Fake A100") == 2
+    assert "OpenCV cuts the crops on the CPU, since" in caplog.text
+
+
+def test_crops_by_a_kernel_also_before_a_standard_head(
+    fake_cuda: Any,
+    fake_tensorrt: Any,
+    person: Bundle,
+    kernels: Any,
+    frame: Frame,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pixel_exact(monkeypatch, kernels[0], fake_cuda, person)
+    with opened(person, "fp32") as backend:  # the bundle's kernels take fp16 features
+        assert "crops by kernel warp-u8, head by standard operators" in backend.description
+        crops = affines(frame, 2)
+        agree(backend(frame, crops), on_cpu(person)(frame, crops), 1e-4)
+
+
+@pytest.fixture
+def small(fake_cuda: Any, fake_tensorrt: Any, bundle_path: Path) -> Iterator[tuple[TensorRtBackend, Any]]:
+    """The colour model with an engine for up to four crops, and the CPU's answer."""
+    bundle = Bundle(bundle_path)
+    build_for(bundle, Batch(1, 2, 4))
+    with opened(bundle) as backend:
+        yield backend, on_cpu(bundle)
+
+
+def build_for(bundle: Bundle, batch: Batch) -> None:
+    """What `coke-edge build --batch` does."""
+    provider = open_provider("tensorrt")
+    driver = tensorrt.open_driver()
+    spec, _ = choose(bundle, driver.gpu, batch=batch)
+    obtain(provider, bundle, wanted(bundle, spec, machine(provider, driver.gpu)), notice=lambda text: None)
+    driver.close()
+
+
+Paint = Callable[..., Frame]
+
+
+def same(found: Peaks, expected: Peaks) -> None:
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_frames_of_changing_size_and_batch(small: tuple[TensorRtBackend, Any], paint: Paint) -> None:
+    backend, cpu = small
+    random = np.random.default_rng(0)
+    sizes = [(200, 160), (96, 64), (200, 160), (3000, 1200), (200, 160), (31, 17)]
+    for width, height in sizes * 2:
+        frame = random.integers(0, 256, (height, width, 3), np.uint8)
+        for count in (1, 3, 1, 4):
+            crops = [box_to_crop((i, 0, width, height), 96, 64) for i in range(count)]
+            same(backend(frame, crops), cpu(frame, crops))
+
+
+def test_more_boxes_than_the_engine_takes(small: tuple[TensorRtBackend, Any], paint: Paint) -> None:
+    backend, cpu = small
+    frame = paint(200, 160, {0: (45.0, 60.0)})
+    crops = [box_to_crop((i, i, 100 + i, 90 + i), 96, 64) for i in range(11)]
+    same(backend(frame, crops), cpu(frame, crops))
+
+
+def test_fewer_boxes_than_the_engine_takes(
+    fake_cuda: Any, fake_tensorrt: Any, bundle_path: Path, paint: Paint
+) -> None:
+    bundle = Bundle(bundle_path)
+    build_for(bundle, Batch(3, 3, 4))
+    frame = paint(200, 160, {0: (45.0, 60.0)})
+    with opened(bundle) as backend:
+        for count in (1, 2, 3, 5):
+            crops = [box_to_crop((i, i, 100 + i, 90 + i), 96, 64) for i in range(count)]
+            same(backend(frame, crops), on_cpu(bundle)(frame, crops))
+
+
+def test_results_do_not_change_with_the_next_frame(small: tuple[TensorRtBackend, Any], paint: Paint) -> None:
+    backend, _ = small
+    crops = [box_to_crop((0, 0, 200, 160), 96, 64)]
+    first = backend(paint(200, 160, {0: (45.0, 60.0)}), crops)
+    kept = [values.copy() for values in first]
+    for x in (60.0, 80.0, 100.0):
+        backend(paint(200, 160, {0: (x, 90.0)}), crops)
+    same(first, Peaks(*kept))
+
+
+def test_frames_that_outgrow_their_room(
+    fake_cuda: Any,
+    fake_tensorrt: Any,
+    person: Bundle,
+    kernels: Any,
+    frame: Frame,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from coke_edge.engine import crops as module
+
+    pixel_exact(monkeypatch, kernels[0], fake_cuda, person)
+    monkeypatch.setattr(module, "FULL_HD", 100)
+    half = np.ascontiguousarray(frame[: frame.shape[0] // 2])
+    expected = {id(image): on_cpu(person, "fp16")(image, affines(image, 1)) for image in (half, frame)}
+    with opened(person) as backend:
+        for image in (half, half, frame, half, frame, frame):
+            agree(backend(image, affines(image, 1)), expected[id(image)], FP16)
+
+
+def test_recordings_are_made_at_the_second_frame_and_given_back(
+    fake_cuda: Any, small: tuple[TensorRtBackend, Any], paint: Paint
+) -> None:
+    backend, _ = small
+    frame = paint(200, 160, {0: (45.0, 60.0)})
+    crop_of = box_to_crop((0, 0, 200, 160), 96, 64)
+    backend(frame, [crop_of])
+    assert "graph_execs" not in fake_cuda.alive()
+    for _ in range(5):
+        backend(frame, [crop_of])
+        assert fake_cuda.alive()["graph_execs"] == 1
+    backend.close()
+    assert "graph_execs" not in fake_cuda.alive()
+
+
+def test_auto_means_tensorrt_once_an_engine_was_built(
+    fake_cuda: Any, fake_tensorrt: Any, bundle_path: Path, paint: Paint
+) -> None:
+    bundle = Bundle(bundle_path)
+    assert automatic(bundle) == "onnxruntime"
+    with opened(bundle):
+        pass
+    assert automatic(bundle) == "tensorrt"
+    backend = open_backend(bundle)
+    assert isinstance(backend, TensorRtBackend)
+    backend.close()
+    fake_cuda.disable()
+    with pytest.raises(BackendError, match="GPU"):
+        open_backend(bundle)
+    assert open_backend(bundle, "onnxruntime").name == "onnxruntime"
+
+
+def test_what_was_built_last_is_what_auto_opens(
+    fake_cuda: Any, fake_tensorrt: Any, person: Bundle, kernels: Any
+) -> None:
+    numpy_kernels.install(fake_cuda, kernels[0])
+    with opened(person, "fp32"):
+        pass
+    with opened(person) as backend:
+        assert ", fp32, " in backend.description
+    assert len(cache.sidecars_of(person.sha256)) == 1
+    with opened(person, "fp16"):
+        pass
+    with opened(person) as backend:
+        assert ", fp16, " in backend.description
+
+
+def test_each_refusal_is_a_sentence(fake_cuda: Any, fake_tensorrt: Any, bundle_path: Path) -> None:
+    bundle = Bundle(bundle_path)
+    with pytest.raises(BackendError, match="has no threads to set"):
+        tensorrt.load(bundle, 2)
+    with pytest.raises(BackendError, match="no fp16 graph"):
+        tensorrt.load(bundle, 0, "fp16")
+    fake_cuda.fail("cuMemHostAlloc", "OUT_OF_MEMORY")
+    with pytest.raises(BackendError, match="OUT_OF_MEMORY"):
+        tensorrt.load(bundle, 0)
+    fake_tensorrt._state.unsupported.add("AveragePool")
+    with pytest.raises(BackendError, match=r"\(AveragePool\) is an operator that it does not support"):
+        tensorrt.load(bundle, 0, "fp32") if not cache.sidecars_of(bundle.sha256) else build_anew(bundle)
+    fake_cuda.reset(devices=0)
+    with pytest.raises(BackendError, match="GPU"):
+        tensorrt.load(bundle, 0)
+
+
+def build_anew(bundle: Bundle) -> None:
+    """Open it without the engine that the cache has."""
+    for path in cache.folder().iterdir():
+        path.unlink()
+    tensorrt.load(bundle, 0)
+
+
+def test_a_backend_that_is_forgotten_gives_the_gpu_back(
+    fake_cuda: Any, fake_tensorrt: Any, bundle_path: Path, paint: Paint
+) -> None:
+    backend = tensorrt.load(Bundle(bundle_path), 0)
+    crops = [box_to_crop((0, 0, 200, 160), 96, 64)]
+    for _ in range(3):
+        backend(paint(200, 160, {}), crops)
+    del backend
+    gc.collect()
+    assert fake_cuda.alive() == {}
+    closed = tensorrt.load(Bundle(bundle_path), 0)
+    closed.close()
+    with pytest.raises(BackendError, match="closed: open another"):
+        closed(paint(200, 160, {}), crops)
+
+
+def test_a_failing_launch_is_an_error_of_the_backend(
+    fake_cuda: Any, small: tuple[TensorRtBackend, Any], paint: Paint
+) -> None:
+    backend, _ = small
+    fake_cuda.fail("cuStreamSynchronize", "LAUNCH_FAILED")
+    with pytest.raises(BackendError, match="LAUNCH_FAILED"):
+        backend(paint(200, 160, {}), [box_to_crop((0, 0, 200, 160), 96, 64)])
