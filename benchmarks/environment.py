@@ -10,8 +10,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from coke_edge.benchmarks.latency import processor
-
 PACKAGES = (
     "torch",
     "triton",
@@ -58,6 +56,17 @@ def host() -> dict[str, Any]:
         "system": platform.platform(),
         "load": [round(value, 2) for value in os.getloadavg()],
     }
+
+
+def processor() -> str:
+    """The CPU's name, as Linux has it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown"
+    )
 
 
 def nvidia_smi() -> dict[str, str]:

@@ -19,7 +19,7 @@ import onnx
 import onnx_ir as ir
 import onnxruntime
 
-from coke_edge.benchmarks.latency import processor
+from coke_edge.benchmarks.environment import processor
 from coke_edge.export.banks import Banks
 from coke_edge.export.clutter import compress
 from coke_edge.export.graph import FEATURES, IR_VERSION, append_head, serialise

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from coke_edge.benchmarks.environment import processor
 from coke_edge.detector import Detector
 from coke_edge.files import replacing
 
@@ -60,17 +61,6 @@ def measure(bundle: str, threads: tuple[int, ...], rounds: int = ROUNDS) -> dict
             for n, values in samples.items()
         },
     }
-
-
-def processor() -> str:
-    """The CPU's name, as Linux has it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next(
-        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown"
-    )
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from coke_edge.benchmarks.machine import Ceilings, Machine
 from coke_edge.benchmarks.sizes import KEY_SIZES, Size
 from coke_edge.benchmarks.timing import Sampler, interleave, summary
 
-MOST_SETS, MOST_ROUNDS = 64, 40
+MOST_SETS, MOST_ROUNDS = 400, 40  # 400 sets of the smallest size, without clutter, exceed 60 MB of cache
 COMPILED, FUSED, LAUNCHED, UNFUSED = "torch.compile", "fused", "fused, binaries", "torch eager"
 AT_KEY_SIZES = (COMPILED, LAUNCHED)  # forms that take long to prepare
 

@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from coke_edge.benchmarks.latency import REGION, WARM_UP, processor
+from coke_edge.benchmarks.environment import processor
+from coke_edge.benchmarks.latency import REGION, WARM_UP
 from coke_edge.bundle import Bundle
 from coke_edge.detector import Detector
 from coke_edge.files import replacing

@@ -108,6 +108,9 @@ def peaks(
         if rule == LOG_ODDS:
             q -= soft
         q = tl.where(q < float("inf"), q, float("-inf"))  # NaN compares false
+        # The scores may lie over the similarities, and of few cells the compiler may load those twice, for threads that
+        # share the work in two ways: none writes before all have read.
+        tl.debug_barrier()
         tl.store(score + keypoint_map + cell, q, mask=inside)
         top_cell = tl.where(q > top, cell, top_cell)
         top = tl.maximum(q, top)

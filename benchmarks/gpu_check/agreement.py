@@ -42,7 +42,7 @@ def agreement(found: Peaks, exact: ScoreMaps, head: HeadSpec, soft: bool, tolera
     around = torch_reference.neighbourhoods(exact.score).reshape(*score.shape, 9)
     around = around.gather(2, at[..., None].expand(-1, -1, -1, 9))
     here, there = score.gather(2, at), score.gather(2, should)
-    near = ((here - there).abs() <= 2 * tolerance) & (here >= around.amax(-1) - 2 * tolerance)
+    near = ((here - there).abs() < 2 * tolerance) & (here >= around.amax(-1) - 2 * tolerance)
     same = index == expected
     both = exists & (expected != reference.NO_PEAK)
     wrong = strange | (exists != (expected != reference.NO_PEAK)) | (both & ~same & ~near)

@@ -55,7 +55,7 @@ def build(driver: Driver, folder: Path) -> Row:
 
     start = time.monotonic()
     target = of_capability(driver.gpu.capability)
-    found = aot.build([target.name], folder, CHANNELS, tuple(DTYPES))
+    found = aot.build([target.name], folder, CHANNELS, tuple(DTYPES), plugin=True)
     return checked(
         f"build for {target.name}",
         not any(binary.spills for binary in found.binaries),

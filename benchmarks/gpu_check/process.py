@@ -10,6 +10,7 @@ import queue
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -83,9 +84,14 @@ def stop(process: subprocess.Popen[str]) -> None:
 
 
 def surroundings(options: Options) -> dict[str, str]:
-    """The environment of a section: this package can be imported, and Triton interprets only if asked to."""
+    """The environment of a section: this package can be imported, and Triton interprets only if asked to.
+
+    Where Triton could not keep what it compiles in the home folder, it does so among the temporary files.
+    """
     found = {key: value for key, value in os.environ.items() if key != "TRITON_INTERPRET"}
     if options.small:
         found["TRITON_INTERPRET"] = "1"
+    if not os.access(os.path.expanduser("~"), os.W_OK):
+        found.setdefault("TRITON_CACHE_DIR", str(Path(tempfile.gettempdir()) / f"triton-{os.getuid()}"))
     found["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
     return found

@@ -28,7 +28,7 @@ class Section:
 
 
 SECTIONS = (
-    Section("environment", "surroundings", 40),
+    Section("environment", "surroundings", 60),
     Section("match fp16", "matching", 130, argument="fp16"),
     Section("match bf16", "matching", 130, argument="bf16"),
     Section("match fp32", "matching", 130, argument="fp32"),

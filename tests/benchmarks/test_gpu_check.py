@@ -196,6 +196,22 @@ def test_two_cells_that_rounding_cannot_tell_apart_are_both_right() -> None:
     assert agreement(missing, maps, head, True, 1e-5).wrong == 1
 
 
+def test_the_wrong_one_of_equal_cells_is_noticed() -> None:
+    case = Case((1, 32, 6, 9, 2, 2), "fp16", special="flat")
+
+    def another(given: Problem, case: Case) -> Peaks:
+        """Inside the map, and right in all but its place."""
+        right = twin(given, case)
+        centre = right.neighbourhood[..., 1:2, 1:2]
+        return right._replace(
+            index=torch.full_like(right.index, 4 * 9 + 7), neighbourhood=centre.expand(-1, -1, -1, 3, 3)
+        )
+
+    assert matching.one(case, "cpu", twin)["status"] == PASSED
+    wrong = matching.one(case, "cpu", another)
+    assert (wrong["status"], wrong["error"], wrong["wrong"]) == (FAILED, 0.0, 2)
+
+
 def test_memory_is_poisoned_only_inside() -> None:
     with matching.poisoned_memory():
         assert torch.empty(1000).isnan().all()
@@ -336,8 +352,8 @@ def orin(fake_cuda: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A pretended Orin; what is built for it computes in numpy."""
     fake_cuda.reset(name="Orin", capability=87)
 
-    def build(names: list[str], folder: Path, channels: int, dtypes: Any) -> Artifact:
-        assert names == ["orin"]
+    def build(names: list[str], folder: Path, channels: int, dtypes: Any, plugin: bool) -> Artifact:
+        assert (names, plugin) == (["orin"], True)
         found = cubins.build(folder, names, channels)
         numpy_kernels.install(fake_cuda, found)
         return found
@@ -539,6 +555,18 @@ def test_a_process_that_dies_or_hangs_is_a_row(tmp_path: Path, monkeypatch: pyte
     assert log.read_text().count("==") == 3
 
 
+def test_triton_s_cache_leaves_a_home_that_cannot_be_written(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("TRITON_CACHE_DIR", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert "TRITON_CACHE_DIR" not in process.surroundings(Options())
+    monkeypatch.setenv("HOME", str(tmp_path / "missing"))
+    assert Path(process.surroundings(Options())["TRITON_CACHE_DIR"]).parent.is_dir()
+    monkeypatch.setenv("TRITON_CACHE_DIR", "given")
+    assert process.surroundings(Options())["TRITON_CACHE_DIR"] == "given"
+
+
 def test_every_section_has_its_rows_and_all_fit_in_eight_minutes() -> None:
     for section in SECTIONS:
         if section.module in ("surroundings", "sanitizer", "speed"):
@@ -555,10 +583,17 @@ def test_every_section_has_its_rows_and_all_fit_in_eight_minutes() -> None:
 
 @pytest.mark.parametrize("bare", [False, True], ids=["installed", "bare checkout"])
 def test_the_command(bare: bool, tmp_path: Path) -> None:
-    """From the root of a checkout nothing need be installed: `-S` leaves out what an editable install adds."""
+    """From the root of a checkout nothing need be installed: `-S` leaves out what an editable install adds.
+
+    What a device has besides numpy is not there either.
+    """
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
     if bare:
-        environment["PYTHONPATH"] = sysconfig.get_paths()["purelib"]
+        missing = tmp_path / "missing"
+        missing.mkdir()
+        for name in ("msgspec", "cv2", "onnxruntime", "safetensors", "typer", "rich"):
+            (missing / f"{name}.py").write_text(f"raise ModuleNotFoundError({name!r}, name={name!r})")
+        environment["PYTHONPATH"] = os.pathsep.join([str(missing), sysconfig.get_paths()["purelib"]])
     python = [sys.executable, *(["-S"] if bare else [])]
     section, expected = ("warp", [PASSED] * 4) if bare else ("sanitizer", [SKIPPED] * 2)
     asked = ["--device", "interpreter", "--out", str(tmp_path), "--only", section]

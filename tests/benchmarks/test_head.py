@@ -128,7 +128,7 @@ def test_binaries_as_a_form(fake_cuda: Any, tmp_path: Path) -> None:
     assert row["extra_bytes"] >= 4 * size.keypoints * size.cells
     assert row["samples"] == 5
     launches = [launch.symbol for launch in fake_cuda.launches]
-    assert launches.count("match") == launches.count("peaks") == 2 * (1 + fused_forms.WARM_UPS + 5)
+    assert launches.count("match") == launches.count("peaks") == 2 * (1 + 2 * (fused_forms.WARM_UPS + 5))
     driver.close()
 
 
