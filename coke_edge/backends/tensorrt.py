@@ -26,7 +26,7 @@ from coke_edge.engine.obtain import machine, opened, wanted
 from coke_edge.engine.provider import AUTO, Provider, open_provider
 from coke_edge.engine.session import Session
 from coke_edge.engine.sidecar import Sidecar
-from coke_edge.engine.spec import EngineSpec, choose
+from coke_edge.engine.spec import COMMAND, EngineSpec, choose
 from coke_edge.errors import BackendError
 from coke_edge.geometry import Affine
 from coke_edge.kernels.driver import Driver, Gpu, open_driver
@@ -118,7 +118,10 @@ def decide(bundle: Bundle, gpu: Gpu, precision: str) -> tuple[Provider, EngineSp
 
 def for_gpu(sidecar: Sidecar, gpu: Gpu) -> bool:
     """Whether an engine was built for this kind of GPU."""
-    return sidecar.machine.capability == gpu.capability and sidecar.machine.gpu in ("", gpu.name)
+    built_for = sidecar.machine
+    if built_for.capability != gpu.capability:
+        return False
+    return not built_for.gpu or (built_for.gpu, built_for.processors) == (gpu.name, gpu.processors)
 
 
 def assemble(driver: Driver, engine: Engine, bundle: Bundle, spec: EngineSpec) -> tuple[Session, str]:
@@ -133,7 +136,9 @@ def assemble(driver: Driver, engine: Engine, bundle: Bundle, spec: EngineSpec) -
     stream = driver.stream()
     artifact = bundle.kernels()
     kernels = (
-        Kernels(driver, artifact, lambda binary: bundle.read(KERNELS + binary.file)) if artifact else None
+        Kernels(driver, artifact, lambda binary: bundle.read(KERNELS + binary.file), COMMAND)
+        if artifact
+        else None
     )
     crops: Crops
     if kernels is None or (reason := lack(kernels, WARP)):

@@ -94,7 +94,7 @@ def build(
         typer.echo(json.dumps(report(obtained)))
     else:
         show(Console(), obtained)
-    warn(log, obtained)
+    warn(log, obtained, here=gpu is not None)
     if gpu:
         next_step(log, "detect", bundle, "--source", "IMAGE", "--backend", "tensorrt")
     else:
@@ -214,11 +214,12 @@ def counted(counts: dict[str, int]) -> str:
     return ", ".join(f"{number} in {precision}" for precision, number in counts.items()) or "none"
 
 
-def warn(console: Console, obtained: Obtained) -> None:
+def warn(console: Console, obtained: Obtained, here: bool) -> None:
     """Say so if the engine is not what was asked for, or if nobody knows."""
     sidecar = obtained.sidecar
     if sidecar.layers is None:
-        say(console, "The precision of its layers could not be read back: that needs the GPU.")
+        why = f"{sidecar.machine.provider} tells nothing about them" if here else "that needs the GPU"
+        say(console, f"The precision of its layers could not be read back: {why}.")
     elif sidecar.layers.lack(sidecar.spec.precision):
         say(
             console,

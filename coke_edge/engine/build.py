@@ -58,6 +58,10 @@ def build(
     constants = end_at_peaks(provider, network, spec, plugin) if plugin else []
     config = builder.create_builder_config()
     config.clear_flag(api.BuilderFlag.TF32)
+    if provider.name == RTX:
+        config.set_flag(
+            api.BuilderFlag.REQUIRE_USER_ALLOCATION
+        )  # else a run cannot be captured into a CUDA graph
     config.profiling_verbosity = api.ProfilingVerbosity.DETAILED  # for `inspection.py`
     if workspace is not None:
         config.set_memory_pool_limit(api.MemoryPoolType.WORKSPACE, workspace * MIB)

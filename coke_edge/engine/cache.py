@@ -41,9 +41,9 @@ class Wanted(NamedTuple):
     @property
     def path(self) -> Path:
         """The file."""
-        fixed = (
-            self.bundle, self.machine.provider, self.machine.gpu, self.machine.capability, self.spec, self.workspace
-        )  # fmt: skip
+        on = self.machine
+        which = (on.provider, on.gpu, on.capability, on.processors)
+        fixed = (self.bundle, which, self.spec, self.workspace)
         key = hashlib.sha256(msgspec.json.encode(fixed)).hexdigest()[:12]
         return self.folder / f"{slug(self.name)}-{self.spec.precision}-{self.spec.head}-{key}.engine"
 
@@ -88,6 +88,8 @@ def misfit(sidecar: Sidecar, wanted: Wanted) -> str:
         return "is of another bundle or was built for something else"
     if (had.gpu, had.capability) != (has.gpu, has.capability):
         return f"was built for {described(had)}, this is {described(has)}"
+    if had.processors != has.processors:
+        return f"was built for {described(had)} with {had.processors} multiprocessors, this one has {has.processors}"
     if (had.provider, had.provider_version) != (has.provider, has.provider_version):
         return f"was built with {had.provider} {had.provider_version}, this is {has.provider} {has.provider_version}"
     if had.driver != has.driver:

@@ -53,6 +53,7 @@ class Engine:
         names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
         self.tensors = {name: self._tensor(name) for name in names}
         self.memory: int = engine.device_memory_size_v2  # bytes of scratch memory for any batch
+        self._how: Any = None  # contexts are made
 
     def layers(self) -> Layers | None:
         """The precision of its layers; None if TensorRT tells nothing about them."""
@@ -64,8 +65,8 @@ class Engine:
         `scratch` is the address of `memory` bytes. Raises BackendError if TensorRT refuses.
         """
         self._provider.log.take()
-        strategy = self._provider.api.ExecutionContextAllocationStrategy.USER_MANAGED
-        context = self._engine.create_execution_context(strategy)
+        self._how = self._how or self._configured()
+        context = self._engine.create_execution_context(self._how)
         if context is None:
             raise self._provider.failure("cannot make an execution context")
         context.set_device_memory(scratch, self.memory)
@@ -77,7 +78,21 @@ class Engine:
 
     def free(self) -> None:
         """Give the GPU's memory back; a second call does nothing. Its contexts must have gone before."""
-        self._engine = self._runtime = None
+        self._how = self._engine = self._runtime = None
+
+    def _configured(self) -> Any:
+        """How contexts are made: with memory that the caller gives."""
+        api, engine = self._provider.api, self._engine
+        strategy = api.ExecutionContextAllocationStrategy.USER_MANAGED
+        if self._provider.name != RTX:
+            return strategy
+        # Left alone it compiles kernels for a shape beside the first runs and then changes over to them: a CUDA graph
+        # would keep the slow ones that it was recorded with.
+        runtime_config = engine.create_runtime_config()
+        runtime_config.set_execution_context_allocation_strategy(strategy)
+        eager = api.DynamicShapesKernelSpecializationStrategy.EAGER
+        runtime_config.dynamic_shapes_kernel_specialization_strategy = eager
+        return runtime_config
 
     def _tensor(self, name: str) -> Tensor:
         api, engine = self._provider.api, self._engine
@@ -101,7 +116,7 @@ class Context(NamedTuple):
     def recordable(self, stream: int) -> bool:
         """Whether a run may be captured into a CUDA graph now, after one that was not.
 
-        TensorRT for RTX compiles kernels while it runs, and tells when it is through.
+        TensorRT for RTX tells: it cannot where a run takes memory of its own, which `build.py` asks it not to.
         """
         return self.provider.name != RTX or bool(self.context.is_stream_capturable(stream))
 

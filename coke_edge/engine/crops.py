@@ -60,7 +60,7 @@ class KernelCrops:
         self._most, self._stream = most, stream
         self._generation = 0  # a new one has new addresses: what was recorded with the old ones must not run
         self._pixels = FULL_HD
-        self._warp = self._make()
+        self._warp = self._make(self._pixels)
         self.name = f"kernel {kernels.find(WARP).name}"
 
     @property
@@ -73,8 +73,9 @@ class KernelCrops:
         pixels = frame.shape[0] * frame.shape[1]
         if pixels > self._pixels:
             self._warp.free()
-            self._pixels, self._generation = pixels, self._generation + 1
-            self._warp = self._make()
+            self._pixels, self._generation = 0, self._generation + 1  # none, should there not be the memory
+            self._warp = self._make(pixels)
+            self._pixels = pixels
         return self._generation, self._warp.stage(frame, [invert(affine) for affine in crops])
 
     def enqueue(self, key: Hashable, stream: int) -> None:
@@ -86,7 +87,7 @@ class KernelCrops:
         """See `Crops`."""
         self._warp.free()
 
-    def _make(self) -> GpuWarp:
+    def _make(self, pixels: int) -> GpuWarp:
         spec = self._spec
         return GpuWarp(
             self._driver,
@@ -99,7 +100,7 @@ class KernelCrops:
             std=spec.std,
             dtype=DTYPE,
             crops=self._most,
-            frame_pixels=self._pixels,
+            frame_pixels=pixels,
         )
 
 

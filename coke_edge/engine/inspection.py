@@ -57,7 +57,7 @@ def count(text: str) -> Layers | None:
         layers = json.loads(text)["Layers"]
     except (ValueError, KeyError, TypeError):
         return None
-    found = [(layer, precision(layer)) for layer in layers if isinstance(layer, dict)]
+    found = [(layer, precision(layer)) for layer in dicts(layers)]
     computing = [
         (layer, p) for layer, p in found if p and not MOVES.fullmatch(str(layer.get("LayerType", "")))
     ]
@@ -70,9 +70,15 @@ def count(text: str) -> Layers | None:
 def precision(layer: dict[str, Any]) -> str | None:
     """The lowest precision among a layer's inputs; None if they are indices, shapes or not described."""
     described = [
-        str(tensor.get("Format/Datatype") or tensor.get("Datatype", "")) for tensor in layer.get("Inputs", [])
+        str(tensor.get("Format/Datatype") or tensor.get("Datatype", ""))
+        for tensor in dicts(layer.get("Inputs"))
     ]
     return next((name for name, pattern in PATTERNS.items() if any(map(pattern.search, described))), None)
+
+
+def dicts(items: Any) -> list[dict[str, Any]]:
+    """The objects of a list. A form that nobody has seen yet must not cost an engine that took minutes to build."""
+    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
 
 
 def is_heavy(layer: dict[str, Any]) -> bool:

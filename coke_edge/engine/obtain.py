@@ -45,9 +45,9 @@ def machine(provider: Provider, gpu: Gpu | None, capability: int | None = None) 
             f"{provider.title} builds on the GPU that the engine is for, and there is none here"
         )
     if provider.name == RTX:
-        return Machine("", aimed, 0, provider.name, provider.version)
+        return Machine("", aimed, 0, provider.name, provider.version, 0)
     assert gpu is not None
-    return Machine(gpu.name, aimed, gpu.driver_version, provider.name, provider.version)
+    return Machine(gpu.name, aimed, gpu.driver_version, provider.name, provider.version, gpu.processors)
 
 
 def wanted(

@@ -4,11 +4,13 @@
 
 The first frame of a size, with a number of crops, runs as it is: TensorRT prepares itself then, which cannot be
 recorded. The second is recorded, or a later one if TensorRT is not ready, and from then on one launch does it all. A
-folder of pictures of all sizes therefore costs no recording; a camera's frames are recorded once.
+folder of pictures of all sizes therefore costs no recording; a camera's frames are recorded once. Where recording fails
+every frame runs as it is, and a warning says so.
 """
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 
@@ -19,12 +21,16 @@ from coke_edge.engine.context import Context, Engine
 from coke_edge.engine.crops import Crops
 from coke_edge.engine.heads import Head
 from coke_edge.engine.network import IMAGE
+from coke_edge.errors import BackendError
 from coke_edge.geometry import Affine
 from coke_edge.kernels.driver import Driver, Graph
 from coke_edge.kernels.reference import Peaks
+from coke_edge.kernels.targets import KernelError
 from coke_edge.kernels.workspace import Workspace
 
 RECORDINGS = 8  # kept; the one that was used longest ago goes first
+
+logger = logging.getLogger(__name__)
 
 
 class Session:
@@ -38,6 +44,7 @@ class Session:
         self._contexts: dict[int, Context] = {}  # by number of images
         self._address = crops.address  # of the crops, in those contexts
         self._recordings: OrderedDict[Hashable, Graph | None] = OrderedDict()  # None: seen once
+        self._records = True  # until recording fails
 
     def __call__(self, frame: NDArray[np.uint8], crops: Sequence[Affine]) -> Peaks:
         """Peaks of regions of a frame, at most as many as the engine takes.
@@ -48,10 +55,8 @@ class Session:
         staged = self._crops.stage(frame, crops)
         key = (images, staged)
         recording = self._recordings.get(key)
-        if recording is None and key in self._recordings and self._context(images).recordable(self._stream):
-            with self._driver.capture(self._stream) as graphs:
-                self._enqueue(staged, images)
-            recording = graphs[0]
+        if recording is None and key in self._recordings and self._records:
+            recording = self._record(staged, images)
         if recording is None:
             self._enqueue(staged, images)
         else:
@@ -71,6 +76,19 @@ class Session:
         self._crops.free()
         self._head.free()
         self._scratch.free()
+
+    def _record(self, staged: Hashable, images: int) -> Graph | None:
+        """Everything, as one launch; None if that cannot be, now or at all."""
+        if not self._context(images).recordable(self._stream):
+            return None
+        try:
+            with self._driver.capture(self._stream) as graphs:
+                self._enqueue(staged, images)
+        except (BackendError, KernelError) as error:
+            self._records = False
+            logger.warning("Frames run without a CUDA graph, which costs time: %s.", str(error))
+            return None
+        return graphs[0]
 
     def _enqueue(self, staged: Hashable, images: int) -> None:
         """Everything, on the stream."""

@@ -25,6 +25,7 @@ class Machine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     driver: int  # version of CUDA that the driver has: 12060 is 12.6; 0 for TensorRT for RTX
     provider: str
     provider_version: str
+    processors: int  # multiprocessors: every Orin has the same name and capability; 0 for TensorRT for RTX
 
 
 class Sidecar(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

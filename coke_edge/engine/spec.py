@@ -25,7 +25,8 @@ HEADS: tuple[Head, ...] = get_args(Head)
 LAYOUT = "nhwc"  # in which engines give the features
 OLDEST_FP8 = 89  # compute capability
 LARGEST_BATCH = 8  # of the profile, unless the user says otherwise
-PLUGIN_COMMAND = "coke-edge export CHECKPOINT --targets {targets} --plugin"  # what adds the plugin's kernels
+COMMAND = "coke-edge export CHECKPOINT --targets {targets}"  # what adds kernels to a bundle
+PLUGIN_COMMAND = f"{COMMAND} --plugin"  # and the plugin's
 
 
 class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -115,9 +116,9 @@ def without_kernels(bundle: Bundle, target: Gpu | int, features: str) -> str:
     try:
         for name in (match_name(features, LAYOUT, soft=True), peaks_name(soft=True)):
             if isinstance(target, int):
-                kernels.find(name, target)
+                kernels.find(name, target, COMMAND)
             else:
-                binary_for(target, kernels, name)
+                binary_for(target, kernels, name, COMMAND)
     except KernelError as error:
         return str(error)
     return ""

@@ -204,6 +204,9 @@ def test_kernels_that_are_for_another_gpu(
         assert "crops by OpenCV on the CPU, head by standard operators" in backend.description
     assert caplog.text.count("nothing to launch on Fake A100") == 2
     assert "OpenCV cuts the crops on the CPU, since" in caplog.text
+    assert caplog.text.count("build with coke-edge export CHECKPOINT --targets ") == 2, (
+        "that adds them to a bundle"
+    )
 
 
 def test_crops_by_a_kernel_also_before_a_standard_head(
@@ -304,6 +307,12 @@ def test_frames_that_outgrow_their_room(
     with opened(person) as backend:
         for image in (half, half, frame, half, frame, frame):
             agree(backend(image, affines(image, 1)), expected[id(image)], FP16)
+        fake_cuda.fail("cuMemAlloc", "UNKNOWN")
+        huge = np.concatenate([frame, frame])
+        with pytest.raises(BackendError, match="cannot allocate"):
+            backend(huge, affines(huge, 1))
+        for image in (half, frame):
+            agree(backend(image, affines(image, 1)), expected[id(image)], FP16)
 
 
 def test_recordings_are_made_at_the_second_frame_and_given_back(
@@ -318,6 +327,29 @@ def test_recordings_are_made_at_the_second_frame_and_given_back(
         backend(frame, [crop_of])
         assert fake_cuda.alive()["graph_execs"] == 1
     backend.close()
+    assert "graph_execs" not in fake_cuda.alive()
+
+
+@pytest.mark.parametrize(
+    "function", ["cuStreamBeginCapture_v2", "cuMemcpyDtoHAsync_v2", "cuGraphInstantiateWithFlags"]
+)
+def test_what_cannot_be_recorded_runs_as_it_is(
+    fake_cuda: Any,
+    small: tuple[TensorRtBackend, Any],
+    paint: Paint,
+    caplog: pytest.LogCaptureFixture,
+    function: str,
+) -> None:
+    backend, on_cpu = small
+    frame, crops = paint(200, 160, {0: (45.0, 60.0)}), [box_to_crop((0, 0, 200, 160), 96, 64)]
+    expected = on_cpu(frame, crops)
+    agree(backend(frame, crops), expected, 1e-6)
+    fake_cuda.fail(function, "UNKNOWN")
+    for _ in range(3):
+        agree(backend(frame, crops), expected, 1e-6)
+    said = [record for record in caplog.records if "without a CUDA graph" in record.getMessage()]
+    assert len(said) == 1, "it is tried once"
+    assert "UNKNOWN" in said[0].getMessage()
     assert "graph_execs" not in fake_cuda.alive()
 
 

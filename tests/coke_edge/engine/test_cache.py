@@ -65,6 +65,7 @@ def test_the_engine_file_is_the_engine_and_nothing_else(want: Want, get: Any) ->
         "driver": 13000,
         "provider": "tensorrt",
         "provider_version": "10.3.0",
+        "processors": 14,
     }
 
 
@@ -133,6 +134,9 @@ def test_another_gpu_gets_its_own_and_is_told(fake_cuda: Any, want: Want, get: A
         in str(reason)
     )
     assert want(other).path != first.path
+    nano = want(dataclasses.replace(ORIN, processors=8))  # CUDA calls every Orin the same
+    assert nano.path != first.path
+    assert "with 14 multiprocessors, this one has 8" in str(find(nano))
     # A file that was renamed to look right is no better.
     moved = want(other).path
     first.path.rename(moved)

@@ -83,6 +83,20 @@ def test_what_is_no_engine(trt: Provider, content: bytes) -> None:
         Engine(trt, content)
 
 
+def test_tensorrt_for_rtx_compiles_its_kernels_before_it_is_recorded(trt: Provider) -> None:
+    """Names and defaults are those of the real package; without a GPU an engine of it cannot be loaded."""
+    rtx = pytest.importorskip("tensorrt_rtx", reason="TensorRT for RTX is for x86-64 Linux here")
+    asked: list[Any] = []
+    config = SimpleNamespace(set_execution_context_allocation_strategy=asked.append)
+    engine = object.__new__(Engine)
+    engine._provider = trt._replace(name="tensorrt-rtx", api=rtx)
+    engine._engine = SimpleNamespace(create_runtime_config=lambda: config)
+    assert engine._configured() is config
+    assert asked == [rtx.ExecutionContextAllocationStrategy.USER_MANAGED]
+    strategies = rtx.DynamicShapesKernelSpecializationStrategy
+    assert config.dynamic_shapes_kernel_specialization_strategy == strategies.EAGER
+
+
 def test_tensorrt_for_rtx_says_when_it_can_be_recorded(trt: Provider) -> None:
     busy = SimpleNamespace(is_stream_capturable=lambda stream: False)
     assert Context(trt, busy).recordable(7)

@@ -55,7 +55,13 @@ def test_copies_and_indices_do_not_count() -> None:
     assert not found.lack("int8")
 
 
-@pytest.mark.parametrize("text", ["", "no JSON", "[]", '{"Layers": ["conv1", "conv2"]}', '{"Layers": []}'])
+STRANGE = '{"Layers": [{"Name": "a", "Inputs": null}, {"Inputs": ["Half"]}]}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", '{"Layers": null}', "no JSON", "[]", '{"Layers": ["conv1", "conv2"]}', '{"Layers": []}', STRANGE],
+)
 def test_nothing_is_known_without_details(text: str) -> None:
     assert count(text) is None
 

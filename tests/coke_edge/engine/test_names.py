@@ -20,6 +20,12 @@ ONLY_RTX = {  # asked for only there
     ("IBuilderConfig", "num_compute_capabilities"),
     ("IBuilderConfig", "set_compute_capability"),
     ("IExecutionContext", "is_stream_capturable"),
+    ("BuilderFlag", "REQUIRE_USER_ALLOCATION"),
+    ("ICudaEngine", "create_runtime_config"),
+    ("IRuntimeConfig", "set_execution_context_allocation_strategy"),
+    ("IRuntimeConfig", "dynamic_shapes_kernel_specialization_strategy"),
+    ("", "DynamicShapesKernelSpecializationStrategy"),
+    ("DynamicShapesKernelSpecializationStrategy", "EAGER"),
 }
 CLASSES = {  # how coke_edge/engine calls TensorRT's objects → their class
     "api": "",
@@ -36,6 +42,7 @@ CLASSES = {  # how coke_edge/engine calls TensorRT's objects → their class
     "engine": "ICudaEngine",
     "context": "IExecutionContext",
     "inspector": "EngineInspector",
+    "runtime_config": "IRuntimeConfig",
 }
 # These need `tensorrt.plugin`, which came with 10.9: its own names are not in the lists.
 PLUGIN = {"plugin.py", "aot_plugin.py"}

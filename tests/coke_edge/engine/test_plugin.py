@@ -30,7 +30,7 @@ from coke_edge.errors import BackendError
 from coke_edge.export.precision.fp16 import to_fp16
 from coke_edge.geometry import box_to_crop
 from coke_edge.kernels.artifact import Artifact
-from coke_edge.kernels.driver import Gpu
+from coke_edge.kernels.driver import Gpu, open_driver
 from coke_edge.kernels.packed import RULES
 from coke_edge.kernels.reference import Peaks
 from coke_edge.stream.images import read_image
@@ -92,10 +92,13 @@ def frame_and_crops(count: int) -> tuple[Any, list[Any]]:
 
 
 def built(module: Any, artifact: Artifact, bundle: Bundle, spec: EngineSpec) -> Any:
-    """The engine, built into the cache."""
+    """The engine for the GPU that is here, built into the cache."""
     plugin_kernels.install(module, artifact)
     trt = open_provider("tensorrt")
-    return obtain(trt, bundle, wanted(bundle, spec, machine(trt, ORIN)), notice=lambda text: None)
+    driver = open_driver()
+    here = machine(trt, driver.gpu)
+    driver.close()
+    return obtain(trt, bundle, wanted(bundle, spec, here), notice=lambda text: None)
 
 
 def run(bundle: Bundle, precision: str, counts: list[int]) -> list[Peaks]:
