@@ -61,8 +61,9 @@ def choose(
     """The clutter bank to export, held against the full one on `features`, batches [B, C, H, W] of real images.
 
     `rows` "auto" takes the smallest power of two from 16 on that is within the limits (found by halving), or
-    the full bank if none is; "all" the full bank, for which `features` may be empty; a number that many,
-    whatever it costs. `labels`, one for each image, say where the keypoints really are, for PCK.
+    the full bank if none is or there are too few images to tell; "all" the full bank, for which `features`
+    may be empty; a number that many, whatever it costs. `labels`, one for each image, say where the keypoints
+    really are, for PCK.
 
     Raises ExportError if a number is asked for that the bank does not have, and DataError if a smaller bank
     is to be measured and there is no image.
@@ -72,7 +73,7 @@ def choose(
     if isinstance(rows, int) and not 0 < rows <= full:
         raise ExportError(f"the clutter bank has {full} rows: ask for 1 to {full} of them, not {rows}")
     sizes = sizes_to_try(rows, full)
-    if not sizes:
+    if not sizes or (rows == "auto" and 0 < images < limits.images):
         return Choice(banks, spec, Report(rows, full, full, images, (), limits))
     if not images:
         raise DataError("there is no image to measure a smaller clutter bank on; name some, or keep all rows")

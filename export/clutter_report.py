@@ -19,6 +19,7 @@ class Limits(msgspec.Struct, frozen=True):
     pck: float = 0.1  # percentage points lost, where the images are labelled
     visible: float = 0.02  # mean difference of P(visible)
     visible_p99: float = 0.1  # its 99th percentile
+    images: int = 20  # fewer than these show nothing, and "auto" keeps the full bank
     response: float = 0.02  # 99th percentile of c and ĉ, where there is no P(visible) that is made of them
 
 
@@ -74,6 +75,9 @@ class Report(msgspec.Struct, frozen=True):
         if self.rows < self.full:
             verdict = "; ".join(self.failures) or "lossless within the limits"
             return f"clutter bank: {self.rows} of {self.full} rows, {verdict}"
+        if not self.tried and self.asked == "auto" and self.images < self.limits.images:
+            few = f"{self.images} images are too few to measure a smaller one on"
+            return f"clutter bank: all {self.full} rows, since {few}"
         if not self.tried:
             return f"clutter bank: all {self.full} rows"
         nearest = self.tried[-1]

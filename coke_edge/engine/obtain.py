@@ -22,6 +22,7 @@ from coke_edge.engine.spec import EngineSpec
 from coke_edge.errors import BackendError
 from coke_edge.kernels.driver import Gpu
 
+UNPROVEN_ON_RTX = ("int8", "fp8")  # its support matrix names neither for convolutions
 Notice = Callable[[str], None]
 
 
@@ -82,6 +83,11 @@ def obtain(
             f"Building an {want.spec.precision} engine of {bundle.path} with {provider.title} "
             f"for {cache.described(want.machine)}: {reason}."
         )
+        if provider.name == RTX and want.spec.precision in UNPROVEN_ON_RTX:
+            notice(
+                f"TensorRT for RTX documents {want.spec.precision} for matrix products, not for convolutions: "
+                "compare its speed with fp16 before relying on it."
+            )
         begun = time.monotonic()
         content = build(
             provider,

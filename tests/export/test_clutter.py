@@ -94,11 +94,24 @@ def test_copies_are_merged_without_any_loss(spec: ModelSpec, features: list[Any]
         np.testing.assert_allclose(actual.soft_clutter, expected.soft_clutter, atol=1e-6)
 
 
+FEW = Limits(images=1)
+
+
+def test_auto_keeps_the_full_bank_on_too_few_images(
+    spec: ModelSpec, features: list[Any], tight: Banks
+) -> None:
+    choice = choose(features, tight, ruled(spec, "similarity"))
+    assert choice.banks is tight
+    assert choice.report.sentence() == (
+        "clutter bank: all 300 rows, since 12 images are too few to measure a smaller one on"
+    )
+
+
 def test_auto_takes_the_smallest_bank_that_changes_nothing(
     spec: ModelSpec, features: list[Any], tight: Banks
 ) -> None:
     given = ruled(spec, "similarity")
-    choice = choose(features, tight, given)
+    choice = choose(features, tight, given, limits=FEW)
     report = choice.report
     assert (report.rows, report.full, report.images, report.failures) == (16, 300, 12, [])
     assert len(choice.banks.clutter) == 16
@@ -123,7 +136,7 @@ def test_auto_keeps_the_full_bank_where_keypoints_would_move(
     spec: ModelSpec, features: list[Any], loose: Banks
 ) -> None:
     given = ruled(spec, "log_odds")
-    choice = choose(features, loose, given)
+    choice = choose(features, loose, given, limits=FEW)
     assert choice.banks is loose
     assert choice.spec is given
     assert choice.report.rows == choice.report.full == 300
@@ -173,8 +186,8 @@ def test_without_calibration_the_responses_must_stay(
     spec: ModelSpec, features: list[Any], tight: Banks, loose: Banks
 ) -> None:
     given = ruled(spec, "similarity", None)
-    assert choose(features, tight, given).report.rows == 16
-    choice = choose(features, loose, given)
+    assert choose(features, tight, given, limits=FEW).report.rows == 16
+    choice = choose(features, loose, given, limits=FEW)
     assert choice.report.rows == 300
     assert "responses differ by" in choice.report.sentence()
 
@@ -206,7 +219,7 @@ def test_halving_finds_the_smallest(
         return Difference(rows, 0.0, {"median": 0.0, "p99": far, "max": far}, None, None, 0.0)
 
     monkeypatch.setattr(module, "difference", made_up)
-    report = choose(features, loose, spec).report
+    report = choose(features, loose, spec, limits=FEW).report
     assert report.rows == min(smallest, 300)
     rows = [tried.rows for tried in report.tried]
     assert rows == sorted(set(rows))
