@@ -10,13 +10,14 @@ if TYPE_CHECKING:
     from coke_edge.bundle import Bundle as Bundle
     from coke_edge.detector import Detector as Detector
     from coke_edge.keypoints import Keypoints as Keypoints
+    from coke_edge.stream.watch import watch as watch
 
     __version__: str
 
-__all__ = ["Bundle", "Detector", "Keypoints", "__version__"]
+__all__ = ["Bundle", "Detector", "Keypoints", "__version__", "watch"]
 
 # Imported when first asked for, so that `coke-edge --help` and the data tools start without OpenCV.
-_HOME = {"Bundle": "bundle", "Detector": "detector", "Keypoints": "keypoints"}
+_HOME = {"Bundle": "bundle", "Detector": "detector", "Keypoints": "keypoints", "watch": "stream.watch"}
 
 # Installed, kernels/, train/ … are folders of this package. In a bare checkout they stand beside it: there the GPU
 # check runs without installing anything.

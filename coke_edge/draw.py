@@ -25,14 +25,18 @@ RIM: Colour = (40, 32, 28)
 SUB_PIXEL = 4  # OpenCV draws at sixteenths of a pixel
 
 
-def draw(frame: NDArray[np.uint8], keypoints: Keypoints, names: bool = False) -> NDArray[np.uint8]:
+def draw(
+    frame: NDArray[np.uint8], keypoints: Keypoints, names: bool = False, box: bool = False
+) -> NDArray[np.uint8]:
     """A copy of a frame [H, W, 3] BGR with the keypoints of one object on it.
 
     Lines whose ends are both judged visible are solid, others thin and faint. Keypoints without a peak are
-    left out.
+    left out. `names` adds their names, `box` the region that was searched.
     """
     canvas: NDArray[np.uint8] = np.array(frame, dtype=np.uint8, order="C")
     unit = line_width(frame, keypoints)
+    if box:
+        draw_box(canvas, keypoints.box, unit)
     colours = [side_colour(k, keypoints.layout) for k in range(len(keypoints))]
     found = keypoints.found
     hidden = keypoints.hidden
@@ -71,6 +75,14 @@ def side_colour(k: int, layout: Keypoints2D) -> Colour:
         if k in (first, second):
             return RIGHT if k == first else LEFT
     return MIDDLE
+
+
+def draw_box(canvas: NDArray[np.uint8], box: NDArray[np.float64], unit: float) -> None:
+    """A thin frame with a rim around a box [4]."""
+    for colour, width in ((RIM, 1.2 * unit), (MIDDLE, 0.4 * unit)):
+        thickness = max(1, round(width))
+        corners = fixed(box[:2]), fixed(box[2:])
+        cv2.rectangle(canvas, *corners, colour, thickness, cv2.LINE_AA, SUB_PIXEL)
 
 
 def draw_bones(

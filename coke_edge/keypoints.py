@@ -87,6 +87,21 @@ class Keypoints:
             "score": float(self.similarity[found].mean()) if found.any() else 0.0,
         }
 
+    def to_supervision(self) -> Any:
+        """As `supervision.KeyPoints` with one object; `coke_edge.supervision.to_supervision` takes several.
+
+        Raises CokeError if the package supervision is not installed.
+        """
+        from coke_edge.supervision import to_supervision
+
+        return to_supervision([self])
+
+    def draw(self, frame: NDArray[np.uint8], names: bool = False, box: bool = False) -> NDArray[np.uint8]:
+        """A copy of a frame [H, W, 3] BGR with the keypoints on it; see `coke_edge.draw.draw`."""
+        from coke_edge.draw import draw
+
+        return draw(frame, self, names, box)
+
 
 def number(value: float) -> float | None:
     """A float, or None for NaN, which JSON does not have."""

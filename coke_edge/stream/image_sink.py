@@ -12,21 +12,25 @@ from coke_edge.stream.sinks import Painter, keep_source
 
 
 class ImageSink:
-    """One annotated picture; a second one is refused."""
+    """One annotated picture. A second one is refused, or with `newest` takes the first one's place."""
 
-    def __init__(self, path: Path, paint: Painter) -> None:
+    backlog = 1  # in a live run the newest wins
+    pixels = True
+
+    def __init__(self, path: Path, paint: Painter, newest: bool = False) -> None:
         self._path = path
         self._paint = paint
+        self._newest = newest
         self.written: list[str] = []
 
     def __call__(self, result: Result) -> None:
-        if self.written:
+        if self.written and not self._newest:
             raise StreamError(
                 f"{self._path} holds one picture and the source has more; give a folder, as in out/"
             )
         keep_source(self._path, result.frame)
         write_image(self._path, self._paint(result))
-        self.written.append(str(self._path))
+        self.written = [str(self._path)]
 
     def __enter__(self) -> ImageSink:
         return self

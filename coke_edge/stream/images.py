@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from coke_edge.errors import DataError, StreamError
 from coke_edge.files import replacing
+from coke_edge.stream.pixels import to_bgr
 
 SUFFIXES = frozenset(
     [".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"]
@@ -37,11 +38,9 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     image = None if is_cut_jpeg(data) else decode(data)
     if image is None:
         raise DataError(f"{path} is truncated, or no image that OpenCV can read; fetch or copy it again")
-    if image.dtype == np.uint16:
-        image = np.rint(image.astype(np.float64) / 257).astype(np.uint8)  # 65535 = 255 · 257
-    if image.dtype != np.uint8:
+    if image.dtype not in (np.uint8, np.uint16):
         raise DataError(f"{path} has {image.dtype} pixels; save it with 8 or 16 bits per channel")
-    return np.ascontiguousarray(image, dtype=np.uint8)
+    return to_bgr(image)
 
 
 def is_image(path: Path) -> bool:

@@ -8,15 +8,16 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import FrameType
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from coke_edge.detector import Detector
 from coke_edge.stream.frame import Frame, Result, Sink
+from coke_edge.stream.region import FRAME, RegionLike, open_region
+from coke_edge.stream.smoothing import OneEuro, Smoother
 
 REMEMBERED = 10_000  # latencies; a run may last for weeks
 
@@ -32,16 +33,43 @@ class Summary:
     ended: Ending  # the source's end, a limit, or Ctrl-C and SIGTERM
     latency_ms: dict[str, float]  # median, p95, max of the last 10,000 frames; see `Result.latency`
     last: Result | None
+    age_ms: dict[str, float]  # the same of `Result.age`; empty for files
+    dropped: int  # frames of a live source that were not detected on: too many, damaged or too old
 
 
 def detect(
-    detector: Detector, source: Iterable[Frame], boxes: Sequence[ArrayLike | None] = (None,)
+    detector: Detector,
+    source: Iterable[Frame],
+    region: RegionLike = FRAME,
+    smoothing: OneEuro | None = None,
+    max_age: float | None = None,
 ) -> Iterator[Result]:
-    """The result of every frame of a source; `boxes` are the regions to search, None for the whole frame."""
+    """The results of a source's frames, one by one.
+
+    `region` is "frame", "track", boxes, a function from a frame to boxes, the path of an ONNX detector, or a `Region`.
+    `smoothing` needs the frames' times and leaves pictures, which have none, as they are.
+
+    A live frame that has waited for longer than `max_age` seconds is not detected on; `Frame.dropped` of the results
+    after it counts it. So results are at most `max_age` and one detection old.
+    """
+    region, smoother = open_region(region), Smoother(smoothing) if smoothing is not None else None
+    stale = 0
     for frame in source:
+        if is_stale(frame, max_age):
+            stale += 1
+            continue
         start = time.perf_counter()
-        objects = tuple(detector.batch(frame.image, boxes))
-        yield Result(frame, objects, time.perf_counter() - start)
+        seen = region.take(detector.batch(frame.image, region.boxes(frame.image)))
+        objects = smoother(seen, frame.time) if smoother else tuple(keypoints for _, keypoints in seen)
+        latency = time.perf_counter() - start
+        yield Result(dataclasses.replace(frame, dropped=frame.dropped + stale), objects, latency)
+
+
+def is_stale(frame: Frame, max_age: float | None) -> bool:
+    """Whether a live frame has waited for too long; frames of files never have."""
+    if max_age is None or frame.captured is None:
+        return False
+    return time.monotonic() - frame.captured > max_age
 
 
 def run(
@@ -49,17 +77,20 @@ def run(
     sinks: Sequence[Sink],
     frames: int | None = None,
     duration: float | None = None,
+    stop: Callable[[], None] | None = None,
 ) -> Summary:
     """Give every result to every sink, until the end, a limit (`duration` in seconds), Ctrl-C or SIGTERM.
 
-    A first signal ends the run after the frame at hand, with all sinks finished; a second one is as usual.
+    A first signal ends the run after the frame at hand, with all sinks finished; a second one is as usual. With
+    `stop`, which is `Source.stop`, a signal or the end of `duration` does not wait for another frame.
     """
     latencies: deque[float] = deque(maxlen=REMEMBERED)
+    ages: deque[float] = deque(maxlen=REMEMBERED)
     count, start = 0, time.perf_counter()
     last: Result | None = None
-    ended: Ending = "end"
     with contextlib.ExitStack() as stack:
-        stopped = stack.enter_context(stop_on_signal())
+        stopped = stack.enter_context(stop_on_signal(stop))
+        expired = stack.enter_context(set_after(duration, stop))
         for sink in sinks:
             stack.enter_context(sink)
         for last in results:
@@ -67,16 +98,20 @@ def run(
                 sink(last)
             count += 1
             latencies.append(last.latency * 1000)
-            if stopped.is_set():
-                ended = "interrupt"
-            elif count == frames:
-                ended = "frames"
-            elif duration is not None and time.perf_counter() - start >= duration:
-                ended = "duration"
-            else:
-                continue
-            break
-    return Summary(count, time.perf_counter() - start, ended, statistics(latencies), last)
+            if last.age is not None:
+                ages.append(last.age * 1000)
+            if stopped.is_set() or count == frames or expired.is_set():
+                break
+    ended: Ending = "end"
+    if stopped.is_set():
+        ended = "interrupt"
+    elif count == frames:
+        ended = "frames"
+    elif expired.is_set():
+        ended = "duration"
+    dropped = 0 if last is None else last.frame.dropped
+    seconds = time.perf_counter() - start
+    return Summary(count, seconds, ended, statistics(latencies), last, statistics(ages), dropped)
 
 
 def statistics(milliseconds: Sequence[float]) -> dict[str, float]:
@@ -88,8 +123,33 @@ def statistics(milliseconds: Sequence[float]) -> dict[str, float]:
 
 
 @contextlib.contextmanager
-def stop_on_signal() -> Iterator[threading.Event]:
-    """An event that SIGINT or SIGTERM sets, once. Other threads than the main one get no signals."""
+def set_after(seconds: float | None, then: Callable[[], None] | None = None) -> Iterator[threading.Event]:
+    """An event that is set when so many seconds are over, if any are given; `then` is called after that."""
+    expired = threading.Event()
+    if seconds is None:
+        yield expired
+        return
+
+    def expire() -> None:
+        expired.set()
+        if then is not None:
+            then()
+
+    timer = threading.Timer(seconds, expire)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield expired
+    finally:
+        timer.cancel()
+
+
+@contextlib.contextmanager
+def stop_on_signal(then: Callable[[], None] | None = None) -> Iterator[threading.Event]:
+    """An event that SIGINT or SIGTERM sets, once; `then` is called after that.
+
+    Other threads than the main one get no signals.
+    """
     stopped = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stopped
@@ -104,6 +164,8 @@ def stop_on_signal() -> Iterator[threading.Event]:
     def stop(number: int, frame: FrameType | None) -> None:
         stopped.set()
         restore()
+        if then is not None:
+            then()
 
     for number in before:
         signal.signal(number, stop)

@@ -9,16 +9,24 @@ from pathlib import Path
 from coke_edge.errors import StreamError
 from coke_edge.stream.frame import Source
 from coke_edge.stream.images import SUFFIXES, is_image
+from coke_edge.stream.live import open_live
 
-KINDS = "an image file, a folder of images, a glob such as 'photos/*.jpg', or a video file"
+KINDS = (
+    "an image file, a folder of images, a glob such as 'photos/*.jpg', a video file, a camera (0, /dev/video2, "
+    "csi://0), rtsp://…, http://… (motion JPEG), gst:PIPELINE, -?size=640x480 (raw frames on stdin), or test:"
+)
+TIMEOUT = 10.0  # seconds of silence after which a camera counts as lost
 VIDEO_SUFFIXES = frozenset(
     ".3gp .avi .flv .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .webm .wmv".split()  # noqa: SIM905 (one line)
 )
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
 
 
-def open_source(uri: str) -> Source:
-    """The source that `uri` names: an image file, a folder or glob of images, or a video file.
+def open_source(uri: str, *, reconnect: bool = True, timeout: float = TIMEOUT) -> Source:
+    """The source that `uri` names: image files, a video file, or a camera.
+
+    A camera is opened when its frames are asked for. After `timeout` seconds of silence it counts as lost, and is
+    connected again if `reconnect` is on.
 
     Raises StreamError if there is nothing of that name or nothing in it that can be read.
     """
@@ -32,6 +40,8 @@ def open_source(uri: str) -> Source:
             return video(path)
     except OSError as error:
         raise StreamError(f"cannot read the source {uri}: {error.strerror}") from None
+    if camera := open_live(uri, reconnect, timeout):
+        return camera
     if glob.has_magic(uri):
         found = [Path(name) for name in glob.glob(uri, recursive=True)]
         return pictures([p for p in found if is_image(p)], fixed_part(path), uri)

@@ -23,8 +23,11 @@ class VideoSource:
     Raises StreamError if OpenCV cannot open the file or decode a frame of it.
     """
 
+    live = False
+
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._stopped = False
         with quiet():
             self._capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
         if not self._capture.isOpened():
@@ -38,7 +41,7 @@ class VideoSource:
     def __iter__(self) -> Iterator[Frame]:
         try:
             index = 0
-            while True:
+            while not self._stopped:
                 found, image = self._capture.read()
                 if not found:
                     break
@@ -48,5 +51,9 @@ class VideoSource:
                 index += 1
         finally:
             self._capture.release()
-        if index == 0:
+        if index == 0 and not self._stopped:
             raise StreamError(f"no frame of the video {self._path} can be decoded; copy or convert it again")
+
+    def stop(self) -> None:
+        """End the frames, from any thread or a signal's handler."""
+        self._stopped = True

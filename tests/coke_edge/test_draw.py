@@ -86,3 +86,12 @@ def test_sides_by_name_or_by_flip_pair() -> None:
     assert side_colour(0, Keypoints2D(("rightful", "upright"))) == MIDDLE
     pairs = Keypoints2D(("a", "b", "c"), (), ((0, 1),))
     assert [side_colour(k, pairs) for k in range(3)] == [RIGHT, LEFT, MIDDLE]
+
+
+def test_the_region_is_drawn_on_request() -> None:
+    missing = keypoints(xy=np.full((3, 2), np.nan), box=np.array([50.0, 20.0, 250.0, 180.0]))
+    assert np.array_equal(draw(FRAME, missing), FRAME)
+    out = draw(FRAME, missing, box=True)
+    assert distance(out, (150, 20), MIDDLE) < 30
+    assert distance(out, (250, 100), MIDDLE) < 30
+    assert distance(out, (150, 100), (128, 128, 128)) == 0

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from coke_edge.draw import draw
 from coke_edge.keypoints import Keypoints
 from coke_edge.manifest import Keypoints2D
 
@@ -46,3 +47,9 @@ def test_names_and_length(keypoints: Keypoints) -> None:
     assert keypoints.names == ("a", "b", "c", "d")
     assert len(keypoints) == 4
     assert keypoints.hidden.tolist() == [False, True, True, False]
+
+
+def test_draw(keypoints: Keypoints) -> None:
+    frame = np.full((40, 40, 3), 128, np.uint8)
+    assert np.array_equal(keypoints.draw(frame), draw(frame, keypoints))
+    assert np.array_equal(keypoints.draw(frame, names=True, box=True), draw(frame, keypoints, True, True))

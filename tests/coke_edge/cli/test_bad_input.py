@@ -112,6 +112,22 @@ MISTAKES = {  # what is wrong: the command and a part of the sentence
     "text as image": ("detect good.coke --source text.jpg", "no image that OpenCV can read"),
     "text as video": ("detect good.coke --source text.mp4 --sink o.mp4", "text.mp4 is damaged, or no video"),
     "box of three": ("detect good.coke --source good.png --box 1,2,3", "--box takes x0,y0,x1,y1"),
+    "box and region": (
+        "detect good.coke --source good.png --box 1,2,30,40 --region track",
+        "--box and --region both say",
+    ),
+    "unknown region": ("detect good.coke --source good.png --region middle", "there is no region 'middle'"),
+    "no finder": ("detect good.coke --source good.png --region none.onnx", "none.onnx"),
+    "unknown sink": ("detect good.coke --source good.png --sink ftp://host", "there is no sink ftp://host"),
+    "sink of an unknown type": ("detect good.coke --source good.png --sink o.xyz", "end in .xyz"),
+    "datagrams to nowhere": ("detect good.coke --source good.png --sink udp://host", "give udp://HOST:PORT"),
+    "page with TLS": ("detect good.coke --source good.png --sink https://127.0.0.1", "without TLS"),
+    "window without windows": (
+        "detect good.coke --source good.png --sink window:",
+        "pip install opencv-python",
+    ),
+    "no camera": ("detect good.coke --source /dev/video99 --sink o.jsonl", "/dev/video99"),
+    "no server": ("detect good.coke --source http://127.0.0.1:9/x --sink o.mp4 --sink o.csv", "127.0.0.1"),
     "two for stdout": ("detect good.coke --source good.png --json --sink -", "both want standard output"),
     # outputs; a file stands where a folder is needed, which stops even root
     "unwritable run folder": (f"{TRAIN} --data coco:good.json{ALL} --out file/run", "choose another --out"),
@@ -133,6 +149,11 @@ MISTAKES = {  # what is wrong: the command and a part of the sentence
     "unwritable lines": (
         "detect good.coke --source good.png --sink file/o.jsonl",
         "cannot write file/o.jsonl",
+    ),
+    "unwritable table": ("detect good.coke --source good.png --sink file/o.csv", "cannot write file/o.csv"),
+    "unwritable COCO results": (
+        "detect good.coke --source good.png --sink file/o.json",
+        "cannot write file/o.json",
     ),
     "unwritable video": ("detect good.coke --source good.png --sink file/o.mp4", "cannot write file/o.mp4"),
     "source as sink": ("detect good.coke --source good.png --sink good.png", "would be overwritten"),

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import os
+import shutil
+import socket
+import subprocess
 from pathlib import Path
 
 import cv2
@@ -9,6 +13,51 @@ import pytest
 from coke_edge.keypoints import Keypoints
 from coke_edge.manifest import Keypoints2D
 from coke_edge.stream.frame import Frame, Result
+
+INSIST = "COKE_EDGE_GSTREAMER"  # set to 1: tests that cannot have GStreamer or its RTSP server fail instead of skipping
+SYSTEM_PYTHON = "/usr/bin/python3"  # the one that Debian's python3-gi is for
+RTSP_IMPORTS = (
+    "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.repository import GstRtspServer"
+)
+
+
+def lack(what: str) -> None:
+    """Skip the test, or fail it where nothing may be lacking."""
+    if os.environ.get(INSIST) == "1":
+        pytest.fail(f"{what}, and {INSIST}=1 demands it")
+    pytest.skip(what)
+
+
+@pytest.fixture
+def gstreamer() -> None:
+    """gst-launch-1.0 with the good plugins."""
+    if shutil.which("gst-launch-1.0") is None:
+        lack("no gst-launch-1.0: apt install gstreamer1.0-tools gstreamer1.0-plugins-good")
+
+
+@pytest.fixture
+def rtsp_python(gstreamer: None) -> str:
+    """A Python that can run GStreamer's RTSP server."""
+    try:
+        subprocess.run([SYSTEM_PYTHON, "-c", RTSP_IMPORTS], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        lack("no RTSP server: apt install python3-gi gir1.2-gst-rtsp-server-1.0")
+    return SYSTEM_PYTHON
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A TCP port of the loopback interface that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def quick_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attempts to connect again that follow each other faster than on a device."""
+    monkeypatch.setattr("coke_edge.stream.backoff.FIRST", 0.05)
+    monkeypatch.setattr("coke_edge.stream.backoff.LAST", 0.2)
 
 
 @pytest.fixture

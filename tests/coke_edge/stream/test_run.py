@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -82,3 +85,42 @@ def test_every_frame_of_a_video_and_the_same_twice(video: Path, bundle_path: Pat
 
 def test_statistics() -> None:
     assert statistics([3.0, 1.0, 2.0]) == pytest.approx({"median": 2, "p95": 2.9, "max": 3})
+
+
+class Stalled:
+    """A source that gives one result and then waits until it is stopped."""
+
+    def __init__(self, result: Result) -> None:
+        self._result = result
+        self.stopped = threading.Event()
+
+    def __iter__(self) -> Iterator[Result]:
+        yield self._result
+        assert self.stopped.wait(10)
+
+    def stop(self) -> None:
+        self.stopped.set()
+
+
+def test_a_signal_does_not_wait_for_another_frame(result) -> None:
+    source = Stalled(result(0))
+    timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM))
+    timer.start()
+    summary = run(source, [], stop=source.stop)
+    assert (summary.frames, summary.ended) == (1, "interrupt")
+    assert summary.seconds < 5
+
+
+def test_a_duration_does_not_wait_for_another_frame(result) -> None:
+    source = Stalled(result(0))
+    summary = run(source, [], duration=0.1, stop=source.stop)
+    assert (summary.frames, summary.ended) == (1, "duration")
+    assert summary.seconds < 5
+
+
+def test_ages_and_dropped_frames_are_summed_up(result) -> None:
+    old = dataclasses.replace(result(1).frame, captured=time.monotonic() - 0.5, dropped=3)
+    summary = run([result(0), dataclasses.replace(result(1), frame=old, delivered=time.monotonic())], [])
+    assert summary.age_ms["median"] == pytest.approx(500, abs=50)
+    assert summary.dropped == 3
+    assert run([result(0)], []).age_ms == {}

@@ -4,10 +4,12 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from coke_edge.errors import StreamError
+from coke_edge.stream import video_sink
 from coke_edge.stream.images import read_image
 from coke_edge.stream.sinks import open_sink
 from coke_edge.stream.sources import open_source
@@ -63,9 +65,32 @@ def test_a_video_of_odd_size_loses_the_last_row_and_column(tmp_path: Path, resul
     assert frames[0].image.shape == (48, 64, 3)
 
 
-def test_a_video_of_several_sizes_is_refused_and_what_was_there_plays(tmp_path: Path, result) -> None:
-    with pytest.raises(StreamError, match="pixels, unlike"):
-        put(tmp_path / "out.mp4", result(1), result(2), result(3, size=(20, 20)))
+def test_a_frame_of_another_size_is_fitted_into_the_video_and_that_is_said_once(
+    tmp_path: Path, result, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(
+        tmp_path / "out.mp4",
+        result(3),
+        result(10, size=(24, 64)),
+        result(10, size=(20, 10)),
+        result(3, (48, 64)),
+    )
+    frames = [frame.image for frame in open_source(str(tmp_path / "out.mp4"))]
+    assert [frame.shape for frame in frames] == [(48, 64, 3)] * 4
+    assert frames[1][20:28].mean() == pytest.approx(200, abs=8)  # the wide one lies between black bars
+    assert frames[1][:8].mean() < 10
+    assert frames[2][:, 28:36].mean() == pytest.approx(200, abs=8)
+    assert len(caplog.records) == 1
+    assert "64 by 24 pixels are fitted" in caplog.text
+
+
+def test_a_video_stops_and_plays_before_the_disk_is_full(
+    tmp_path: Path, result, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = iter([2**30, 2**30, 2**20])
+    monkeypatch.setattr(video_sink.shutil, "disk_usage", lambda path: SimpleNamespace(free=next(free)))
+    with pytest.raises(StreamError, match="1 MiB are free"):
+        put(tmp_path / "out.mp4", result(1), result(2), result(3))
     assert len(list(open_source(str(tmp_path / "out.mp4")))) == 2
 
 
@@ -102,20 +127,22 @@ def test_jsonl_on_stdout(result, capfdbinary: pytest.CaptureFixture[bytes]) -> N
     assert [json.loads(line)["index"] for line in capfdbinary.readouterr().out.splitlines()] == [0, 1]
 
 
-@pytest.mark.parametrize("name", ["out.png", "out.mp4", "out.jsonl", "out/"])
+@pytest.mark.parametrize("name", ["out.png", "out.mp4", "out.jsonl", "out.csv", "out.json", "out/"])
 def test_no_result_no_file(tmp_path: Path, name: str) -> None:
     assert put(f"{tmp_path}/{name}") == []
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", ["file/out.png", "file/out.mp4", "file/out.jsonl", "file/out/"])
+@pytest.mark.parametrize(
+    "name", ["file/out.png", "file/out.mp4", "file/out.jsonl", "file/out.csv", "file/out/"]
+)
 def test_unwritable(tmp_path: Path, result, name: str) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StreamError, match="cannot write"):
         put(f"{tmp_path}/{name}", result())
 
 
-@pytest.mark.parametrize("name", ["x.png", "x.mp4", "x.jsonl", ""])
+@pytest.mark.parametrize("name", ["x.png", "x.mp4", "x.jsonl", "x.csv", "x.json", ""])
 def test_the_source_is_never_overwritten(tmp_path: Path, result, name: str) -> None:
     source = tmp_path / (name or "x.png")
     source.write_bytes(b"precious")
@@ -124,7 +151,7 @@ def test_the_source_is_never_overwritten(tmp_path: Path, result, name: str) -> N
     assert source.read_bytes() == b"precious"
 
 
-@pytest.mark.parametrize("uri", ["window://", "out.xyz", "udp://host:1"])
+@pytest.mark.parametrize("uri", ["window://", "out.xyz", "ftp://host:1"])
 def test_what_there_is_not(uri: str) -> None:
     with pytest.raises(StreamError, match="give an image"):
         open_sink(uri, paint)

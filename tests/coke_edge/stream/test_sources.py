@@ -41,6 +41,29 @@ def test_a_folder_in_the_order_of_names(folder: Path) -> None:
     assert names(folder) == ["a.jpg", "b.png"]
 
 
+def test_a_file_comes_before_a_camera(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    (folder / "b.png").rename("0")
+    write_image(folder / "test:" / "b.png", np.zeros((4, 4, 3), np.uint8))
+    assert names("test:") == ["b.png"]
+    with pytest.raises(StreamError, match="neither an image nor a video"):
+        open_source("0")
+
+
+def test_stop_ends_files(folder: Path, video: Path) -> None:
+    for uri, first in ((folder, 1), (video, 3)):
+        source = open_source(str(uri))
+        assert not source.live
+        seen = 0
+        for frame in source:
+            assert frame.captured is None
+            assert frame.dropped == 0
+            seen += 1
+            if seen == first:
+                source.stop()
+        assert seen == first
+
+
 def test_globs_keep_folders_apart(folder: Path) -> None:
     assert names(folder / "*.png") == ["b.png"]
     assert names(folder / "**" / "*.png") == ["b.png", "deep/c.png"]
@@ -67,7 +90,7 @@ def test_a_video(video: Path) -> None:
     assert frames[3].name == "clip.mp4/000003"
 
 
-@pytest.mark.parametrize("uri", ["missing.png", "missing", "rtsp://camera", "csi://0", "nothing/*.png", "0"])
+@pytest.mark.parametrize("uri", ["missing.png", "missing", "ftp://camera", "nothing/*.png", "file:x.png"])
 def test_what_there_is_not(uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(StreamError) as caught:
@@ -77,8 +100,8 @@ def test_what_there_is_not(uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_an_unknown_scheme_is_named() -> None:
-    with pytest.raises(StreamError, match=r"scheme 'rtsp'; there is an image file, a folder"):
-        open_source("rtsp://camera/stream")
+    with pytest.raises(StreamError, match=r"scheme 'ftp'; there is an image file, a folder"):
+        open_source("ftp://camera/stream")
 
 
 def test_folders_and_files_without_a_picture(tmp_path: Path) -> None:
