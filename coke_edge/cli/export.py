@@ -179,7 +179,7 @@ def rewrite(bundle: Path, format_: Format, out: Path, precision: str, console: C
     from coke_edge.export.formats.plain import write_onnx
     from coke_edge.export.formats.triton_server import write_triton_server
 
-    opened = Bundle(bundle)
+    opened = Bundle(str(bundle))  # as text: "demo" is the one in the package
     if format_ is Format.onnx:
         written = " and ".join(map(str, write_onnx(opened, out, precision)))
     else:

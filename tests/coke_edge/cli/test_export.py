@@ -90,6 +90,8 @@ def test_other_formats_from_a_checkpoint_and_from_a_bundle(
     assert (tmp_path / "models" / "ab" / "config.pbtxt").is_file()
     run(run_folder, "-o", tmp_path / "models", "--format", "triton-server", *check)
     assert (tmp_path / "models" / run_folder.name / "1" / "model.onnx").is_file()
+    run("demo", "-o", tmp_path / "demo.onnx", "--format", "onnx")
+    assert (tmp_path / "demo.json").is_file()
     with pytest.raises(BundleError, match=r"has no model\.fp16\.onnx"):
         run(bundle, "-o", tmp_path / "x.onnx", "--format", "onnx", "--precision", "fp16")
 
