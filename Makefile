@@ -21,7 +21,7 @@ demo-model: $(VENV)/.dev  ## train the model that the package ships (LSP in $$CO
 	@test -d "$(DATA)/lsp" || { echo "set COKE_EDGE_DATA to the folder that holds lsp/"; exit 2; }
 	$(BIN)/coke-edge train --data "lsp:$(DATA)/lsp" --recipe edge --out out/demo-model
 	$(BIN)/coke-edge eval out/demo-model --data "lsp:$(DATA)/lsp" --split test --report out/demo-model/test
-	$(BIN)/coke-edge export out/demo-model -o coke_edge/assets/person.coke --split test \
+	$(BIN)/coke-edge export out/demo-model -o coke_edge/assets/person.coke \
 	    --evaluation out/demo-model/test/evaluation.json
 	$(BIN)/coke-edge eval demo --data "lsp:$(DATA)/lsp" --split test
 

@@ -1,4 +1,4 @@
-"""How long to wait before the next attempt to reach a camera."""
+"""How long to wait before the next attempt to reach a camera, or to open a sink."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ FIRST = 0.5  # seconds
 LAST = 30.0
 
 
-def delays() -> Iterator[float]:
-    """Seconds to wait, without end: the bound doubles from 0.5 to 30, the wait is drawn from its upper half.
+def delays(first: float | None = None, last: float | None = None) -> Iterator[float]:
+    """Seconds to wait, without end: the bound doubles from `first` to `last`, the wait is drawn from its upper half.
 
     The draw keeps a hundred devices from asking a camera server that has just come back all at once.
     """
-    bound = FIRST
+    bound, largest = FIRST if first is None else first, LAST if last is None else last
     while True:
         yield random.uniform(bound / 2, bound)
-        bound = min(2 * bound, LAST)
+        bound = min(2 * bound, largest)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import random
 import time
 from collections.abc import Callable
 
 from coke_edge.errors import CokeError
+from coke_edge.stream.backoff import delays
 from coke_edge.stream.frame import Result, Sink
 from coke_edge.stream.sinks import Closed
 
@@ -41,7 +41,7 @@ class SupervisedSink:
         self.failing = False
         self._open_it = open_it
         self._patience = patience
-        self._pause = patience.first
+        self._pauses = delays(patience.first, patience.longest)
         self._sink: Sink | None = open_it()
         self._entered = False
         self._failed_at = self._retry_at = 0.0
@@ -110,12 +110,11 @@ class SupervisedSink:
             )
         self.failing = True
         self._failed_at = now
-        self._retry_at = now + self._pause * random.uniform(0.5, 1.0)
-        self._pause = min(2 * self._pause, self._patience.longest)
+        self._retry_at = now + next(self._pauses)
 
     def _recover(self) -> None:
         self.failing = False
-        self._pause = self._patience.first
+        self._pauses = delays(self._patience.first, self._patience.longest)
         log.info(
             f"the sink {self.name} works again; {self.lost} results did not reach it so far",
             extra={"event": "sink_recovered", "fields": {"sink": self.name, "lost": self.lost}},
