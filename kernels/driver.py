@@ -54,6 +54,18 @@ class Graph(Protocol):
     def free(self) -> None: ...
 
 
+class Event(Protocol):
+    """A place in a stream, and when the GPU passed it. Given back with the object, or with its driver."""
+
+    def record(self, stream: int) -> None:
+        """Put it on a stream. In a capture it becomes part of the graph, and is passed at each launch of that."""
+        ...
+
+    def milliseconds_since(self, earlier: Event) -> float:
+        """From an earlier event of the same driver to this one; waits for this one, which `earlier` precedes."""
+        ...
+
+
 class Timer(Protocol):
     """Two events around a piece of a stream."""
 
@@ -111,7 +123,13 @@ class Driver(Protocol):
         """Records what is asked of the stream in the block instead of running it; the list then holds the graph."""
         ...
 
+    def event(self) -> Event: ...
+
     def timer(self) -> Timer: ...
+
+    def free_memory(self) -> int:
+        """Bytes of the GPU that nobody uses: of any process, and on a Jetson of the CPU too."""
+        ...
 
     def close(self) -> None:
         """Give everything back; a second call does nothing."""

@@ -8,12 +8,15 @@ import threading
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .targets import KernelError
+
+if TYPE_CHECKING:
+    from .driver import Event
 
 FORMATS = {"i32": "i", "i64": "q", "fp32": "f"}  # of struct; everything else is an address
 POINTER = "Q"
@@ -161,28 +164,35 @@ class LaunchableGraph:
         self.free = free
 
 
-class EventTimer:
-    """Two events around a piece of a stream. Given back with the object, or with its driver."""
+class StreamEvent:
+    """A place in a stream. Given back with the object, or with its driver."""
 
     def __init__(
         self,
-        record: Callable[[int, int], None],  # event 0 or 1, stream
-        elapsed: Callable[[], float],
-        frees: Sequence[Callable[[], None]],
+        handle: Any,
+        record: Callable[[int], None],
+        elapsed: Callable[[Any], float],  # since the event of that handle, in milliseconds
+        free: Callable[[], None],
     ) -> None:
-        self._record = record
+        self.handle = handle
+        self.record = record
         self._elapsed = elapsed
-        for free in frees:
-            weakref.finalize(self, suppressed(free))
+        weakref.finalize(self, suppressed(free))
 
-    def start(self, stream: int) -> None:
-        self._record(0, stream)
+    def milliseconds_since(self, earlier: Any) -> float:
+        return self._elapsed(earlier.handle)
 
-    def stop(self, stream: int) -> None:
-        self._record(1, stream)
+
+class EventTimer:
+    """Two events around a piece of a stream."""
+
+    def __init__(self, first: Event, last: Event) -> None:
+        self._first, self._last = first, last
+        self.start = first.record
+        self.stop = last.record
 
     def milliseconds(self) -> float:
-        return self._elapsed()
+        return self._last.milliseconds_since(self._first)
 
 
 class PinnedMemory:

@@ -13,7 +13,7 @@ from cuda.bindings import driver as cuda
 from numpy.typing import NDArray
 
 from . import driver_base as base
-from .driver import Buffer, Gpu, Graph, Timer
+from .driver import Buffer, Event, Gpu, Graph, Timer
 from .targets import KernelError
 
 ATTRIBUTE = cuda.CUdevice_attribute
@@ -21,6 +21,9 @@ NON_BLOCKING = cuda.CUstream_flags.CU_STREAM_NON_BLOCKING
 THIS_THREAD = (
     cuda.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
 )  # others may allocate beside a capture
+EXTERNAL = (
+    cuda.CUevent_record_flags.CU_EVENT_RECORD_EXTERNAL
+)  # a node of the graph; allowed in a capture alone
 DYNAMIC_SHARED_MEMORY = cuda.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
 
 
@@ -32,7 +35,7 @@ class Function(NamedTuple):
 
 
 def check(tried: str, answer: tuple[Any, ...]) -> Any:
-    """What a call gave beside its status. Raises KernelError unless that is success."""
+    """The first of what a call gave beside its status. Raises KernelError unless that is success."""
     status, *rest = answer
     if status != cuda.CUresult.CUDA_SUCCESS:
         name = status.name if isinstance(status, cuda.CUresult) else f"error {status}"
@@ -98,6 +101,7 @@ class CudaPython:
         self._device = device
         self._owned = base.Owned()
         self._streams: set[int] = set()
+        self._capturing: set[int] = set()
         self._context = check(f"open GPU {device}", cuda.cuDevicePrimaryCtxRetain(device))
 
     @contextmanager
@@ -223,12 +227,15 @@ class CudaPython:
         graphs: list[Graph] = []
         with self._current():
             check("record a stream", cuda.cuStreamBeginCapture(self._known(stream), THIS_THREAD))
+        self._capturing.add(stream)
         try:
             yield graphs
         except BaseException:
             with suppress(KernelError), self._current():
                 cuda.cuGraphDestroy(self._end_capture(stream))
             raise
+        finally:
+            self._capturing.discard(stream)
         graphs.append(self._instantiate(self._end_capture(stream)))
 
     def _end_capture(self, stream: int) -> Any:
@@ -247,21 +254,29 @@ class CudaPython:
 
         return base.LaunchableGraph(launch, self._own("give a graph back", cuda.cuGraphExecDestroy, graph))
 
-    def timer(self) -> Timer:
+    def event(self) -> Event:
         with self._current():
-            events = [check("make an event", cuda.cuEventCreate(0)) for _ in range(2)]
-        frees = [self._own("give an event back", cuda.cuEventDestroy, event) for event in events]
+            handle = check("make an event", cuda.cuEventCreate(0))
 
-        def record(which: int, stream: int) -> None:
+        def record(stream: int) -> None:
+            flags = EXTERNAL if stream in self._capturing else 0
             with self._current():
-                check("record an event", cuda.cuEventRecord(events[which], self._known(stream)))
+                check("record an event", cuda.cuEventRecordWithFlags(handle, self._known(stream), flags))
 
-        def elapsed() -> float:
+        def elapsed(earlier: Any) -> float:
             with self._current():
-                check("wait for an event", cuda.cuEventSynchronize(events[1]))
-                return float(check("read two events", cuda.cuEventElapsedTime(*events)))
+                check("wait for an event", cuda.cuEventSynchronize(handle))
+                return float(check("read two events", cuda.cuEventElapsedTime(earlier, handle)))
 
-        return base.EventTimer(record, elapsed, frees)
+        free = self._own("give an event back", cuda.cuEventDestroy, handle)
+        return base.StreamEvent(handle, record, elapsed, free)
+
+    def timer(self) -> Timer:
+        return base.EventTimer(self.event(), self.event())
+
+    def free_memory(self) -> int:
+        with self._current():
+            return int(check("ask for the GPU's memory", cuda.cuMemGetInfo()))
 
     def close(self) -> None:
         if self._context is None:

@@ -1,4 +1,4 @@
-"""The driver over pycuda. It knows neither stream capture nor graphs: those are asked of libcuda itself.
+"""The driver over pycuda. It knows neither stream capture nor graphs nor their events: libcuda itself is asked.
 
 pycuda keeps a stack of contexts for every thread, and frees an object only where its context is on top. So every
 call puts the GPU's context there and takes it away again, and objects are dropped inside such a call.
@@ -6,6 +6,7 @@ call puts the GPU's context there and takes it away again, and objects are dropp
 
 from __future__ import annotations
 
+import ctypes
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from . import driver_base as base
 from . import libcuda
-from .driver import Buffer, Gpu, Graph, Timer
+from .driver import Buffer, Event, Gpu, Graph, Timer
 from .targets import KernelError
 
 try:
@@ -113,6 +114,7 @@ class PyCuda:
         self._device = device
         self._owned = base.Owned()
         self._streams: dict[int, Any] = {}
+        self._capturing: set[int] = set()
         with trying(f"open GPU {device}"):
             self.gpu = describe(cuda.Device(device))
             self._context: Any = cuda.Device(device).retain_primary_context()
@@ -221,6 +223,7 @@ class PyCuda:
         with self._current(tried):
             self._known(stream)
             libcuda.call(tried, "cuStreamBeginCapture_v2", stream, libcuda.THIS_THREAD)
+        self._capturing.add(stream)
         try:
             yield graphs
         except BaseException:
@@ -228,6 +231,8 @@ class PyCuda:
                 recorded = libcuda.ask(tried, "cuStreamEndCapture", stream, first=False)
                 libcuda.library().cuGraphDestroy(recorded)
             raise
+        finally:
+            self._capturing.discard(stream)
         with self._current(tried):
             recorded = libcuda.ask(tried, "cuStreamEndCapture", stream, first=False)
             graphs.append(self._instantiate(recorded))
@@ -249,20 +254,35 @@ class PyCuda:
             launch, self._own(tried, lambda: libcuda.call(tried, "cuGraphExecDestroy", graph))
         )
 
-    def timer(self) -> Timer:
-        with self._current("make an event"):
-            events = [cuda.Event(), cuda.Event()]
+    def event(self) -> Event:
+        tried = "make an event"
+        with self._current(tried):
+            handle = libcuda.ask(tried, "cuEventCreate", 0)
 
-        def record(which: int, stream: int) -> None:
+        def record(stream: int) -> None:
             with self._current("record an event"):
-                events[which].record(self._known(stream))
+                self._known(stream)
+                external = libcuda.EXTERNAL if stream in self._capturing else 0
+                libcuda.call("record an event", "cuEventRecordWithFlags", handle, stream, external)
 
-        def elapsed() -> float:
+        def elapsed(earlier: int) -> float:
+            found = ctypes.c_float()
             with self._current("read two events"):
-                events[1].synchronize()
-                return float(events[1].time_since(events[0]))
+                libcuda.call("wait for an event", "cuEventSynchronize", handle)
+                place = ctypes.addressof(found)
+                libcuda.call("read two events", "cuEventElapsedTime", place, earlier, handle)
+            return found.value
 
-        return base.EventTimer(record, elapsed, [self._own("give two events back", events.clear)])
+        tried = "give an event back"
+        free = self._own(tried, lambda: libcuda.call(tried, "cuEventDestroy_v2", handle))
+        return base.StreamEvent(handle, record, elapsed, free)
+
+    def timer(self) -> Timer:
+        return base.EventTimer(self.event(), self.event())
+
+    def free_memory(self) -> int:
+        with self._current("ask for the GPU's memory"):
+            return int(cuda.mem_get_info()[0])
 
     def close(self) -> None:
         if self._context is None:

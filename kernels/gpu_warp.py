@@ -60,7 +60,7 @@ class GpuWarp:
                 f"frames of {frame_pixels:,}"
             )
         self._driver = driver
-        self._warp = kernels.kernel(warp_name(dtype))
+        self._kernel = kernels.kernel(warp_name(dtype))
         self._width, self._height, self._most, self._frame_pixels = width, height, crops, frame_pixels
         self._frame_at = -(-crops * AFFINE_BYTES // ALIGNMENT) * ALIGNMENT
         table = colours(border, mean, std)
@@ -113,11 +113,20 @@ class GpuWarp:
 
     def enqueue(self, staged: Staged, stream: int) -> None:
         """Upload what was staged and warp it, on the stream; returns at once."""
+        self.upload(staged, stream)
+        self.warp(staged, stream)
+
+    def upload(self, staged: Staged, stream: int) -> None:
+        """The first half of `enqueue`: the frame and the affines go up."""
+        end = self._frame_at + 3 * staged.height * staged.width
+        self._driver.upload(self._memory["staging"], self._host[:end], stream)
+
+    def warp(self, staged: Staged, stream: int) -> None:
+        """The second half of `enqueue`: the crops out of the frame that is up."""
         height, width, crops = staged
         staging = self._memory["staging"]
-        self._driver.upload(staging, self._host[: self._frame_at + 3 * height * width], stream)
-        programs = -(-self._height * self._width // self._warp.binary.constants["BLOCK"])
-        self._warp(
+        programs = -(-self._height * self._width // self._kernel.binary.constants["BLOCK"])
+        self._kernel(
             (programs, crops, 1),
             stream,
             frame=staging + self._frame_at,

@@ -1,4 +1,4 @@
-"""The functions of libcuda.so.1 that pycuda lacks, through ctypes: recording streams, graphs, names of errors.
+"""What pycuda lacks of libcuda.so.1, through ctypes: recording streams, graphs and their events, names of errors.
 
 Names are those that the library exports, the same from CUDA 12 to 13; a function whose signature once changed has
 its version in its name.
@@ -15,6 +15,9 @@ from .targets import KernelError
 
 LIBRARY = "libcuda.so.1"
 THIS_THREAD = 1  # CU_STREAM_CAPTURE_MODE_THREAD_LOCAL: others may allocate beside a capture
+EXTERNAL = (
+    1  # CU_EVENT_RECORD_EXTERNAL: in a capture the event becomes a node of the graph; not allowed elsewhere
+)
 CODES = 1000  # errors are below
 POINTER, NUMBER, SIZE = ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t
 SIGNATURES = {
@@ -26,6 +29,11 @@ SIGNATURES = {
     "cuMemFreeHost": (POINTER,),
     "cuStreamBeginCapture_v2": (POINTER, NUMBER),
     "cuStreamEndCapture": (POINTER, POINTER),  # out: graph
+    "cuEventCreate": (POINTER, ctypes.c_uint),  # out: event
+    "cuEventDestroy_v2": (POINTER,),
+    "cuEventRecordWithFlags": (POINTER, POINTER, ctypes.c_uint),
+    "cuEventSynchronize": (POINTER,),
+    "cuEventElapsedTime": (POINTER, POINTER, POINTER),  # out: float32, milliseconds
     "cuGraphInstantiateWithFlags": (POINTER, POINTER, ctypes.c_ulonglong),  # out: executable graph
     "cuGraphLaunch": (POINTER, POINTER),
     "cuGraphExecDestroy": (POINTER,),

@@ -24,7 +24,10 @@ TRITON_FILES = {  # of kernels/: those that need triton or torch; a device does 
     "peaks.py",
     "plugin_match.py",
     "plugin_peaks.py",
+    "torch_parts.py",
+    "torch_pipeline.py",
     "torch_reference.py",
+    "torch_staging.py",
     "warp.py",
 }
 

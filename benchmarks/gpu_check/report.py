@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from coke_edge.benchmarks import head
+from coke_edge.benchmarks.gpu_check import bench_table
 from coke_edge.benchmarks.gpu_check.rows import CUT, FAILED, MEASURED, PASSED, SKIPPED, Row
 from coke_edge.benchmarks.gpu_check.speed import CEILINGS
 from coke_edge.benchmarks.table import markdown, milliseconds
 from coke_edge.files import replacing
 
 JSON, MARKDOWN, LOG, TILES = "gpu-check.json", "gpu-check.md", "gpu-check.log", "tiles.json"
+BENCH = "bench.json"
 STATUSES = (PASSED, FAILED, SKIPPED, MEASURED)
 NOTE_LENGTH = 300  # characters of what a row says in the table
 
@@ -68,9 +70,15 @@ class Report:
         ]
         return head.document(plain) if any("forms" in row for row in plain) else None
 
+    def bench(self) -> dict[str, Any] | None:
+        """What `coke-edge bench` would have written of the way from frame to peaks, once it is complete."""
+        return bench_table.result(self._rows.get("bench", []))
+
     def write(self) -> None:
         """All files, each replaced at once."""
         texts = {JSON: json.dumps(self.document(), indent=1) + "\n", MARKDOWN: self.markdown() + "\n"}
+        if result := self.bench():
+            texts[BENCH] = json.dumps(result, indent=1) + "\n"
         if tiles := [row["tile"] for row in self._rows.get("tune", []) if "tile" in row]:
             texts[TILES] = json.dumps({"tiles": tiles}, indent=1) + "\n"
         for name, text in texts.items():
@@ -85,6 +93,8 @@ class Report:
         parts += ["## Surroundings", self.surroundings()]
         if result := self.head():
             parts += ["## Benchmark", head.tables(result)]
+        if whole := self.bench():
+            parts += ["## From frame to peaks", bench_table.table(whole)]
         if tuned := self._rows.get("tune"):
             parts += ["## Tuning", tune_table(tuned)]
         return "\n\n".join(parts)

@@ -28,7 +28,7 @@ class Section:
 
 
 SECTIONS = (
-    Section("environment", "surroundings", 60),
+    Section("environment", "surroundings", 30),
     Section("match fp16", "matching", 130, argument="fp16"),
     Section("match bf16", "matching", 130, argument="bf16"),
     Section("match fp32", "matching", 130, argument="fp32"),
@@ -38,6 +38,7 @@ SECTIONS = (
     Section("binaries pycuda", "binaries", 130, argument="pycuda"),
     Section("sanitizer", "sanitizer", 140),
     Section("speed", "speed", 220, timed=True),
+    Section("bench", "bench", 60, timed=True),
     Section("tune", "tune", 240, timed=True, asked_for=True),
 )
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,20 @@ class Backend(Protocol):
 
     def __call__(self, frame: NDArray[np.uint8], crops: Sequence[Affine]) -> Peaks:
         """Peaks of B ≥ 1 regions of a frame [H, W, 3] BGR, each given by its affine [2, 3] to the crop."""
+        ...
+
+
+@runtime_checkable
+class Staged(Backend, Protocol):
+    """A backend that can tell how long its parts take."""
+
+    def stages(self, frame: NDArray[np.uint8], crops: Sequence[Affine]) -> tuple[Peaks, dict[str, float]]:
+        """What `__call__` gives, by the same work in the same order, and the milliseconds of its parts.
+
+        Parts are "warp", "upload", "network" (or "backbone" and "head" where each has a time of its own) and
+        "download", those that there are. They do not overlap, and what is between them belongs to none. Timing them
+        must cost far less than they take: latencies are measured on these very calls.
+        """
         ...
 
 

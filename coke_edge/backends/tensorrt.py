@@ -40,38 +40,71 @@ logger = logging.getLogger(__name__)
 class TensorRtBackend:
     """An engine of a bundle, with what is before and after it on the GPU. Threads take turns."""
 
-    def __init__(self, session: Session, driver: Driver, spec: EngineSpec, description: str) -> None:
+    def __init__(
+        self, session: Session, driver: Driver, spec: EngineSpec, description: str, free_before: int
+    ) -> None:
+        """`free_before` is the driver's `free_memory` before anything was loaded."""
         self.name = f"tensorrt, {spec.precision}"
         self.precision: str = spec.precision
         self.description = description
-        self._session, self._batch = session, spec.batch
+        self._session, self._driver, self._batch = session, driver, spec.batch
+        self._free_before = free_before
         self._turn = threading.Lock()
         # Also when it is forgotten or Python ends: CUDA's own objects do not come down in a good order.
         self._give_back = weakref.finalize(self, give_back, session, driver)
 
     def __call__(self, frame: NDArray[np.uint8], crops: Sequence[Affine]) -> Peaks:
         """See `Backend`. More crops than the engine's largest batch run in several, too few are filled up."""
-        largest = self._batch.largest
+        with self._ours():
+            return joined([self._session(frame, some) for some in self._batches(crops)], len(crops))
+
+    def stages(self, frame: NDArray[np.uint8], crops: Sequence[Affine]) -> tuple[Peaks, dict[str, float]]:
+        """See `Staged`: "upload", "warp" (where OpenCV cuts, on the CPU), "backbone" and "head", "download".
+
+        The GPU's parts are told by events inside the CUDA graph that does the work. With the head inside the engine,
+        "network" is both. Batches of several runs give the sums of their parts.
+        """
+        with self._ours():
+            runs = [self._session.stages(frame, some) for some in self._batches(crops)]
+        parts = {stage: sum(run[stage] for _, run in runs) for stage in runs[0][1]}
+        return joined([peaks for peaks, _ in runs], len(crops)), parts
+
+    def gpu_bytes(self) -> int:
+        """By how many bytes the GPU's free memory has shrunk since the backend was opened, CUDA's own context apart.
+
+        Weights, scratch memory, kernels, recordings: whatever this process took, and what others took or gave back
+        meanwhile. On a Jetson it is one memory with the CPU's.
+        """
+        with self._ours():
+            return self._free_before - self._driver.free_memory()
+
+    @contextlib.contextmanager
+    def _ours(self) -> Iterator[None]:
+        """One thread at a time, while the GPU was not given back."""
         with told(), self._turn:
             if not self._give_back.alive:
                 raise BackendError("this backend was closed: open another")
-            parts = [
-                self._run(frame, crops[start : start + largest]) for start in range(0, len(crops), largest)
-            ]
-        return Peaks(*map(np.concatenate, zip(*parts, strict=True))) if len(parts) > 1 else parts[0]
+            yield
 
-    def _run(self, frame: NDArray[np.uint8], crops: Sequence[Affine]) -> Peaks:
-        """Of at most the largest batch."""
-        missing = self._batch.smallest - len(crops)
-        if missing <= 0:
-            return self._session(frame, crops)
-        filled = self._session(frame, [*crops, *[crops[-1]] * missing])
-        return Peaks._make(values[: len(crops)] for values in filled)
+    def _batches(self, crops: Sequence[Affine]) -> list[Sequence[Affine]]:
+        """Runs that the engine takes; the last one is filled up with its last crop."""
+        largest = self._batch.largest
+        found = [crops[start : start + largest] for start in range(0, len(crops), largest)]
+        missing = self._batch.smallest - len(found[-1])
+        found[-1] = [*found[-1], *[crops[-1]] * missing]
+        return found
 
     def close(self) -> None:
         """Give the GPU back; a second call does nothing."""
         with told(), self._turn:
             self._give_back()
+
+
+def joined(runs: Sequence[Peaks], objects: int) -> Peaks:
+    """The peaks of all runs, without those that filled up."""
+    if len(runs) == 1 and len(runs[0].index) == objects:
+        return runs[0]
+    return Peaks(*(np.concatenate(parts)[:objects] for parts in zip(*runs, strict=True)))
 
 
 def give_back(session: Session, driver: Driver) -> None:
@@ -92,6 +125,7 @@ def load(bundle: Bundle, threads: int, precision: str = AUTO) -> TensorRtBackend
     with told():
         driver = open_driver()
         try:
+            free_before = driver.free_memory()
             provider, spec, workspace = decide(bundle, driver.gpu, precision)
             want = wanted(bundle, spec, machine(provider, driver.gpu), workspace)
             engine, obtained = opened(provider, bundle, want, notice=logger.warning)
@@ -101,7 +135,7 @@ def load(bundle: Bundle, threads: int, precision: str = AUTO) -> TensorRtBackend
             raise
     description = f"{provider.title}, {spec.precision}, on {driver.gpu.name}; {parts}; {obtained.path}"
     logger.info("%s", description)
-    return TensorRtBackend(session, driver, spec, description)
+    return TensorRtBackend(session, driver, spec, description, free_before)
 
 
 def decide(bundle: Bundle, gpu: Gpu, precision: str) -> tuple[Provider, EngineSpec, int | None]:

@@ -8,6 +8,7 @@ build.py         network → engine, with progress, Ctrl-C and the timing cache
 inspection.py    the precision that TensorRT really chose
 sidecar.py cache.py obtain.py    engines on the disk: found, refused, rebuilt
 context.py       an engine that runs on a stream
+steps.py         the pieces of a run, and events around them that tell how long each takes
 crops.py heads.py session.py     the whole path from frame to peaks on one stream
 
 Files that touch TensorRT name its objects after their class (`network`, `config`, `parser`, …): a test holds every

@@ -1,17 +1,19 @@
 """How the crops come to be where the engine reads them: uint8 [B, height, width, 3] BGR on the GPU.
 
-`stage` does the host's part and says what `enqueue` depends on: a CUDA graph recorded with one key serves every frame
+`stage` does the host's part and says what `steps` depend on: a CUDA graph recorded with one key serves every frame
 that is staged under the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from functools import partial
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from coke_edge.engine.steps import Step
 from coke_edge.geometry import Affine, invert
 from coke_edge.kernels.driver import Driver
 from coke_edge.kernels.gpu_warp import GpuWarp, Staged
@@ -29,6 +31,7 @@ class Crops(Protocol):
     """Regions of a frame in, crops on the GPU out. Not for two streams at once."""
 
     name: str  # what makes the crops, for people
+    staging: str  # the stage of `backends.Staged` that `stage` belongs to
 
     @property
     def address(self) -> int:
@@ -36,14 +39,14 @@ class Crops(Protocol):
         ...
 
     def stage(self, frame: NDArray[np.uint8], crops: Sequence[Affine]) -> Hashable:
-        """Put a frame and affines (frame to crop) where `enqueue` finds them.
+        """Put a frame and affines (frame to crop) where the steps find them.
 
         The stream must be past the frame before. The address may be another one afterwards.
         """
         ...
 
-    def enqueue(self, key: Hashable, stream: int) -> None:
-        """Make the crops of what was staged last, under this key, on the stream; returns at once."""
+    def steps(self, key: Hashable) -> list[Step]:
+        """What makes the crops of what was staged last, under this key."""
         ...
 
     def free(self) -> None:
@@ -53,6 +56,8 @@ class Crops(Protocol):
 
 class KernelCrops:
     """The whole frame goes up and a kernel cuts the crops out of it."""
+
+    staging = "upload"  # the way to page-locked memory
 
     def __init__(self, driver: Driver, kernels: Kernels, spec: InputSpec, most: int, stream: int) -> None:
         """Raises KernelError if there is no kernel or no memory."""
@@ -78,10 +83,14 @@ class KernelCrops:
             self._pixels = pixels
         return self._generation, self._warp.stage(frame, [invert(affine) for affine in crops])
 
-    def enqueue(self, key: Hashable, stream: int) -> None:
+    def steps(self, key: Hashable) -> list[Step]:
         """See `Crops`."""
         assert isinstance(key, tuple)
-        self._warp.enqueue(Staged(*key[1]), stream)
+        staged = Staged(*key[1])
+        return [
+            Step("upload", partial(self._warp.upload, staged)),
+            Step("warp", partial(self._warp.warp, staged)),
+        ]
 
     def free(self) -> None:
         """See `Crops`."""
@@ -108,6 +117,7 @@ class HostCrops:
     """OpenCV cuts the crops out on the CPU, and they go up."""
 
     name = "OpenCV on the CPU"
+    staging = "warp"
 
     def __init__(self, driver: Driver, spec: InputSpec, most: int) -> None:
         """Raises KernelError if there is no memory."""
@@ -127,10 +137,10 @@ class HostCrops:
             place[:] = crop(frame, affine, self._spec)
         return len(crops)
 
-    def enqueue(self, key: Hashable, stream: int) -> None:
+    def steps(self, key: Hashable) -> list[Step]:
         """See `Crops`."""
         assert isinstance(key, int)
-        self._driver.upload(self.address, self._host[:key], stream)
+        return [Step("upload", partial(self._driver.upload, self.address, self._host[:key]))]
 
     def free(self) -> None:
         """See `Crops`."""

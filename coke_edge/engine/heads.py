@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from coke_edge.bundle import Bundle
 from coke_edge.engine.context import Engine
 from coke_edge.engine.plugin import PACKED
+from coke_edge.engine.steps import Step
 from coke_edge.errors import BackendError
 from coke_edge.kernels.driver import Driver
 from coke_edge.kernels.features import FeatureMaps
@@ -26,14 +28,17 @@ class Head(Protocol):
     """What the engine wrote in, peaks out. Not for two streams at once."""
 
     name: str  # what computes the peaks, for people
+    engine: (
+        str  # the stage of `backends.Staged` that the engine is: backbone, or network with the head inside it
+    )
     addresses: dict[str, int]  # where the engine writes its outputs
 
-    def enqueue(self, images: int, stream: int) -> None:
-        """Peaks of that many images, and their way to the host, on the stream; returns at once."""
+    def steps(self, images: int) -> list[Step]:
+        """Peaks of that many images, and their way to the host."""
         ...
 
     def peaks(self, images: int) -> Peaks:
-        """Those of the last `enqueue`, once its stream was synchronised."""
+        """Those of the last run, once its stream was synchronised."""
         ...
 
     def free(self) -> None:
@@ -43,6 +48,8 @@ class Head(Protocol):
 
 class KernelHead:
     """The match and peaks kernels, on features that the engine leaves in GPU memory."""
+
+    engine = "backbone"
 
     def __init__(
         self, driver: Driver, kernels: Kernels, engine: Engine, bundle: Bundle, most: int, stream: int
@@ -75,10 +82,12 @@ class KernelHead:
         self.addresses = {tensor.name: self._memory["features"]}
         self.name = f"kernel {match_name(maps.dtype, maps.layout, soft=True)}"
 
-    def enqueue(self, images: int, stream: int) -> None:
+    def steps(self, images: int) -> list[Step]:
         """See `Head`."""
-        self._head.enqueue(self._memory["features"], images, stream)
-        self._head.download(images, stream)
+        return [
+            Step("head", partial(self._head.enqueue, self._memory["features"], images)),
+            Step("download", partial(self._head.download, images)),
+        ]
 
     def peaks(self, images: int) -> Peaks:
         """See `Head`."""
@@ -94,6 +103,7 @@ class EngineHead:
     """The head in standard operators, inside the engine: its outputs are the peaks."""
 
     name = "standard operators in the engine"
+    engine = "network"
 
     def __init__(self, driver: Driver, engine: Engine, most: int) -> None:
         """Raises BackendError if the engine does not give peaks, KernelError if there is no memory."""
@@ -108,10 +118,12 @@ class EngineHead:
         self._memory = Workspace(driver, {name: most * tensor.bytes for name, tensor in outputs.items()})
         self.addresses = {name: self._memory[name] for name in outputs}
 
-    def enqueue(self, images: int, stream: int) -> None:
+    def steps(self, images: int) -> list[Step]:
         """See `Head`."""
-        for name, host in self._host.items():
-            self._driver.download(host[:images], self.addresses[name], stream)
+        return [
+            Step("download", partial(self._driver.download, host[:images], self.addresses[name]))
+            for name, host in self._host.items()
+        ]
 
     def peaks(self, images: int) -> Peaks:
         """See `Head`."""
@@ -126,6 +138,7 @@ class PluginHead:
     """The kernels inside the engine, as plugins: its output is the packed peaks."""
 
     name = "kernels in the engine"
+    engine = "network"
 
     def __init__(self, driver: Driver, engine: Engine, most: int) -> None:
         """Raises BackendError if the engine does not give packed peaks, KernelError if there is no memory."""
@@ -145,9 +158,9 @@ class PluginHead:
         self._memory = Workspace(driver, {PACKED: most * packed.bytes})
         self.addresses = {PACKED: self._memory[PACKED]}
 
-    def enqueue(self, images: int, stream: int) -> None:
+    def steps(self, images: int) -> list[Step]:
         """See `Head`."""
-        self._driver.download(self._host[:images], self.addresses[PACKED], stream)
+        return [Step("download", partial(self._driver.download, self._host[:images], self.addresses[PACKED]))]
 
     def peaks(self, images: int) -> Peaks:
         """See `Head`."""

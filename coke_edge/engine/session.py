@@ -6,13 +6,17 @@ The first frame of a size, with a number of crops, runs as it is: TensorRT prepa
 recorded. The second is recorded, or a later one if TensorRT is not ready, and from then on one launch does it all. A
 folder of pictures of all sizes therefore costs no recording; a camera's frames are recorded once. Where recording fails
 every frame runs as it is, and a warning says so.
+
+A run whose stages are timed goes the same way with a recording of its own: the same graph with events in it.
 """
 
 from __future__ import annotations
 
 import logging
+import time
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +25,7 @@ from coke_edge.engine.context import Context, Engine
 from coke_edge.engine.crops import Crops
 from coke_edge.engine.heads import Head
 from coke_edge.engine.network import IMAGE
+from coke_edge.engine.steps import Laps, Step
 from coke_edge.errors import BackendError
 from coke_edge.geometry import Affine
 from coke_edge.kernels.driver import Driver, Graph
@@ -33,6 +38,21 @@ RECORDINGS = 8  # kept; the one that was used longest ago goes first
 logger = logging.getLogger(__name__)
 
 
+class Key(NamedTuple):
+    """What a recording depends on."""
+
+    images: int
+    staged: Hashable
+    timed: bool
+
+
+class Recording(NamedTuple):
+    """What is kept for a key: that it was seen, its events if it is timed, and the graph once there is one."""
+
+    graph: Graph | None = None
+    laps: Laps | None = None
+
+
 class Session:
     """An engine with what is before and after it. Not for two threads at once."""
 
@@ -43,7 +63,7 @@ class Session:
         self._scratch = Workspace(driver, {"scratch": engine.memory})
         self._contexts: dict[int, Context] = {}  # by number of images
         self._address = crops.address  # of the crops, in those contexts
-        self._recordings: OrderedDict[Hashable, Graph | None] = OrderedDict()  # None: seen once
+        self._recordings: OrderedDict[Key, Recording] = OrderedDict()
         self._records = True  # until recording fails
 
     def __call__(self, frame: NDArray[np.uint8], crops: Sequence[Affine]) -> Peaks:
@@ -52,24 +72,33 @@ class Session:
         Raises BackendError or KernelError if the GPU refuses.
         """
         images = len(crops)
-        staged = self._crops.stage(frame, crops)
-        key = (images, staged)
-        recording = self._recordings.get(key)
-        if recording is None and key in self._recordings and self._records:
-            recording = self._record(staged, images)
-        if recording is None:
-            self._enqueue(staged, images)
-        else:
-            recording.launch(self._stream)
-        self._driver.synchronize(self._stream)
-        self._keep(key, recording)
+        self._run(Key(images, self._crops.stage(frame, crops), timed=False))
         return self._head.peaks(images)
+
+    def stages(self, frame: NDArray[np.uint8], crops: Sequence[Affine]) -> tuple[Peaks, dict[str, float]]:
+        """What a call gives, and the milliseconds of its stages: the GPU's by its events, the host's before and after.
+
+        What is in none of them is the launch, and waking up when the GPU is done. Raises as a call does.
+        """
+        images = len(crops)
+        start = time.perf_counter()
+        staged = self._crops.stage(frame, crops)
+        parts = {self._crops.staging: 1e3 * (time.perf_counter() - start)}
+        laps = self._run(Key(images, staged, timed=True))
+        assert laps is not None
+        start = time.perf_counter()
+        peaks = self._head.peaks(images)
+        unpacked = {"download": 1e3 * (time.perf_counter() - start)}
+        for some in (laps.milliseconds(), unpacked):
+            for stage, took in some.items():
+                parts[stage] = parts.get(stage, 0.0) + took
+        return peaks, parts
 
     def free(self) -> None:
         """Give the GPU's memory back; a second call does nothing."""
         for recording in self._recordings.values():
-            if recording:
-                recording.free()
+            if recording.graph:
+                recording.graph.free()
         self._recordings.clear()
         self._contexts.clear()
         self._engine.free()
@@ -77,24 +106,48 @@ class Session:
         self._head.free()
         self._scratch.free()
 
-    def _record(self, staged: Hashable, images: int) -> Graph | None:
+    def _run(self, key: Key) -> Laps | None:
+        """What was staged, to its end; the events of the run if it is timed."""
+        seen = self._recordings.get(key)
+        graph, laps = seen or Recording(laps=self._laps(key) if key.timed else None)
+        if seen and graph is None and self._records:
+            graph = self._record(key, laps)
+        if graph is None:
+            self._enqueue(key, laps)
+        else:
+            graph.launch(self._stream)
+        self._driver.synchronize(self._stream)
+        self._keep(key, Recording(graph, laps))
+        return laps
+
+    def _record(self, key: Key, laps: Laps | None) -> Graph | None:
         """Everything, as one launch; None if that cannot be, now or at all."""
-        if not self._context(images).recordable(self._stream):
+        if not self._context(key.images).recordable(self._stream):
             return None
         try:
             with self._driver.capture(self._stream) as graphs:
-                self._enqueue(staged, images)
+                self._enqueue(key, laps)
         except (BackendError, KernelError) as error:
             self._records = False
             logger.warning("Frames run without a CUDA graph, which costs time: %s.", str(error))
             return None
         return graphs[0]
 
-    def _enqueue(self, staged: Hashable, images: int) -> None:
+    def _enqueue(self, key: Key, laps: Laps | None) -> None:
         """Everything, on the stream."""
-        self._crops.enqueue(staged, self._stream)
-        self._context(images).enqueue(self._stream)
-        self._head.enqueue(images, self._stream)
+        steps = self._steps(key)
+        if laps:
+            laps.enqueue(steps, self._stream)
+            return
+        for step in steps:
+            step.enqueue(self._stream)
+
+    def _steps(self, key: Key) -> list[Step]:
+        engine = Step(self._head.engine, self._context(key.images).enqueue)
+        return [*self._crops.steps(key.staged), engine, *self._head.steps(key.images)]
+
+    def _laps(self, key: Key) -> Laps:
+        return Laps(self._driver, [step.stage for step in self._steps(key)])
 
     def _context(self, images: int) -> Context:
         if self._crops.address != self._address:
@@ -107,11 +160,11 @@ class Session:
             self._contexts[images] = self._engine.context(images, addresses, scratch)
         return self._contexts[images]
 
-    def _keep(self, key: Hashable, recording: Graph | None) -> None:
+    def _keep(self, key: Key, recording: Recording) -> None:
         """Remember a recording, or that a key was seen, and forget the oldest."""
         self._recordings[key] = recording
         self._recordings.move_to_end(key)
         while len(self._recordings) > RECORDINGS:
             _, oldest = self._recordings.popitem(last=False)
-            if oldest:
-                oldest.free()
+            if oldest.graph:
+                oldest.graph.free()

@@ -591,12 +591,14 @@ def test_the_command(bare: bool, tmp_path: Path) -> None:
     if bare:
         missing = tmp_path / "missing"
         missing.mkdir()
-        for name in ("msgspec", "cv2", "onnxruntime", "safetensors", "typer", "rich"):
+        for name in ("msgspec", "cv2", "onnxruntime", "safetensors", "timm", "typer", "rich"):
             (missing / f"{name}.py").write_text(f"raise ModuleNotFoundError({name!r}, name={name!r})")
         environment["PYTHONPATH"] = os.pathsep.join([str(missing), sysconfig.get_paths()["purelib"]])
     python = [sys.executable, *(["-S"] if bare else [])]
-    section, expected = ("warp", [PASSED] * 4) if bare else ("sanitizer", [SKIPPED] * 2)
-    asked = ["--device", "interpreter", "--out", str(tmp_path), "--only", section]
+    expected = (
+        {"warp": [PASSED] * 4, "bench": [PASSED, *[MEASURED] * 3]} if bare else {"sanitizer": [SKIPPED] * 2}
+    )
+    asked = ["--device", "interpreter", "--out", str(tmp_path), "--only", *expected]
     found = subprocess.run(
         [*python, "-m", "coke_edge.benchmarks.gpu_check", *asked],
         capture_output=True, text=True, cwd=ROOT if bare else tmp_path, env=environment,
@@ -604,7 +606,7 @@ def test_the_command(bare: bool, tmp_path: Path) -> None:
     assert found.returncode == 0, found.stderr + (tmp_path / "gpu-check.log").read_text()
     written = json.loads((tmp_path / "gpu-check.json").read_text())
     statuses = {name: [one["status"] for one in s["rows"]] for name, s in written["sections"].items()}
-    assert statuses == {"environment": [MEASURED] * 6, section: expected}
+    assert statuses == {"environment": [MEASURED] * 6, **expected}
     assert "# GPU check" in found.stdout
 
 

@@ -18,10 +18,12 @@ import subprocess
 from pathlib import Path
 
 from . import build, cubins, numpy_kernels
-from .library import GARBAGE, FakeCuda, Fault, Launch
+from .library import COPY_MS, GARBAGE, LAUNCH_MS, FakeCuda, Fault, Launch
 
 __all__ = [
+    "COPY_MS",
     "GARBAGE",
+    "LAUNCH_MS",
     "FakeCuda",
     "Fault",
     "Launch",

@@ -21,10 +21,12 @@ CUresult CUDAAPI cuEventDestroy_v2(CUevent handle) {
     return CUDA_SUCCESS;
 }
 
-static CUresult record(CUevent handle, CUstream on) {
+static CUresult record(CUevent handle, CUstream on, unsigned flags) {
     struct event *event = find(EVENT, (uintptr_t)handle);
     if (!event) return CUDA_ERROR_INVALID_HANDLE;
     struct op op = {.action = RECORD, .handle = event->object.handle};
+    if (flags & CU_EVENT_RECORD_EXTERNAL)  // a node of the graph that is recorded, and invalid elsewhere
+        return is_capturing((uintptr_t)on) ? submit((uintptr_t)on, op) : CUDA_ERROR_INVALID_VALUE;
     event->recorded = true;
     event->captured = is_capturing((uintptr_t)on);
     event->pending += !event->captured;
@@ -35,13 +37,12 @@ static CUresult record(CUevent handle, CUstream on) {
 
 CUresult CUDAAPI cuEventRecord(CUevent event, CUstream stream) {
     ENTER(IN_CONTEXT);
-    return record(event, stream);
+    return record(event, stream, CU_EVENT_RECORD_DEFAULT);
 }
 
 CUresult CUDAAPI cuEventRecordWithFlags(CUevent event, CUstream stream, unsigned flags) {
     ENTER(IN_CONTEXT);
-    (void)flags;
-    return record(event, stream);
+    return flags > CU_EVENT_RECORD_EXTERNAL ? CUDA_ERROR_INVALID_VALUE : record(event, stream, flags);
 }
 
 static CUresult reach(uintptr_t handle) {
@@ -66,6 +67,7 @@ static CUresult elapsed(float *milliseconds, CUevent start, CUevent end) {
     struct event *first = find(EVENT, (uintptr_t)start), *last = find(EVENT, (uintptr_t)end);
     if (!first || !last || !first->recorded || !last->recorded) return CUDA_ERROR_INVALID_HANDLE;
     if ((first->flags | last->flags) & CU_EVENT_DISABLE_TIMING) return CUDA_ERROR_INVALID_HANDLE;
+    if (first->captured || last->captured) return CUDA_ERROR_CAPTURED_EVENT;
     if (first->pending || last->pending) return CUDA_ERROR_NOT_READY;
     *milliseconds = (float)((last->seconds - first->seconds) * 1e3);
     return CUDA_SUCCESS;

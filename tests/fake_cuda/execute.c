@@ -1,12 +1,14 @@
 // One piece of work, done when its stream is waited for. What it uses must still be there.
 #include "state.h"
 
-#include <time.h>
+// The GPU's clock: each piece of work takes its time, whatever it takes here, so that events tell the same in every run.
+#define LAUNCH_SECONDS 1e-3
+#define COPY_SECONDS 1e-4
+static double seconds;
 
-static double now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+static void pass_time(enum action action) {
+    if (action == LAUNCH) seconds += LAUNCH_SECONDS;
+    else if (action != RECORD && action != WAIT) seconds += COPY_SECONDS;
 }
 
 static CUresult move(void *to, const void *from, size_t size) {
@@ -38,6 +40,7 @@ static CUresult launch(const struct op *op, struct stream *stream) {
 
 CUresult execute(const struct op *op, struct stream *stream) {
     struct event *event = op->action == RECORD || op->action == WAIT ? find(EVENT, op->handle) : NULL;
+    pass_time(op->action);
     switch (op->action) {
     case UPLOAD:
         if (!op->staged && !host_block(op->host, op->size)) return CUDA_ERROR_ILLEGAL_ADDRESS;
@@ -53,7 +56,7 @@ CUresult execute(const struct op *op, struct stream *stream) {
         return launch(op, stream);
     case RECORD:
         if (event && event->pending) event->pending--;
-        if (event) event->seconds = now();
+        if (event) event->seconds = seconds;
         return CUDA_SUCCESS;
     case WAIT:
         if (event && event->pending) run_all(event->object.context, false);

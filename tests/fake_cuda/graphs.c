@@ -65,7 +65,10 @@ CUresult CUDAAPI cuGraphLaunch(CUgraphExec handle, CUstream stream) {
     CUresult result = CUDA_SUCCESS;
     for (struct op *op = graph->ops.first; op && result == CUDA_SUCCESS; op = op->next) {
         struct event *event = op->action == RECORD ? find(EVENT, op->handle) : NULL;
-        if (event) event->pending++;
+        if (event && !event->captured) {
+            event->recorded = true;
+            event->pending++;
+        }
         result = submit((uintptr_t)stream, *op);
     }
     return result;

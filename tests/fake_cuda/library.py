@@ -28,6 +28,7 @@ KINDS = (
     "graph_execs",
 )
 GARBAGE = 0xCD  # every byte of fresh memory
+LAUNCH_MS, COPY_MS = 1.0, 0.1  # what a launch, a copy or a fill takes, as events tell
 LAUNCH_FAILED = 719
 ILLEGAL_ADDRESS = 700
 CODES = {

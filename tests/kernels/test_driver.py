@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_cuda import GARBAGE, FakeCuda, Fault, Launch, cubins, insisted
+from fake_cuda import COPY_MS, GARBAGE, LAUNCH_MS, FakeCuda, Fault, Launch, cubins, insisted
 
 from coke_edge.kernels import driver as drivers
 from coke_edge.kernels.driver import DRIVERS, Driver, Gpu, open_driver
@@ -219,10 +219,13 @@ def test_what_cannot_be_recorded_says_so_and_the_stream_goes_on(driver: Driver, 
 
 
 def test_a_timer_measures_a_piece_of_a_stream(driver: Driver, fake_cuda: FakeCuda) -> None:
-    timer, stream = driver.timer(), driver.stream()
+    timer, stream, buffer = driver.timer(), driver.stream(), driver.allocate(4)
+    driver.upload(buffer.address, np.zeros(4, np.uint8), stream)
     timer.start(stream)
+    for _ in range(3):
+        driver.upload(buffer.address, np.zeros(4, np.uint8), stream)
     timer.stop(stream)
-    assert 0 <= timer.milliseconds() < 1000
+    assert timer.milliseconds() == pytest.approx(3 * COPY_MS)
     del timer
     gc.collect()
     assert "events" not in fake_cuda.alive()
@@ -231,6 +234,59 @@ def test_a_timer_measures_a_piece_of_a_stream(driver: Driver, fake_cuda: FakeCud
 def test_a_timer_that_was_not_stopped_says_so(driver: Driver) -> None:
     with pytest.raises(KernelError, match="CUDA_ERROR_INVALID_HANDLE"):
         driver.timer().milliseconds()
+
+
+def test_events_in_a_graph_are_passed_at_every_launch_of_it(driver: Driver, fake_cuda: FakeCuda) -> None:
+    fake_cuda.kernel(ADD, add)
+    function, stream, buffer = driver.load(ADD, "add", 0), driver.stream(), driver.allocate(16)
+    target = driver.pinned(16)
+    first, middle, last = (driver.event() for _ in range(3))
+    with driver.capture(stream) as graphs:
+        first.record(stream)
+        driver.launch(function, (1, 1, 1), 64, 0, stream, ["*fp32", "i32", "fp32"], [buffer.address, 4, 1.0])
+        middle.record(stream)
+        driver.download(target, buffer.address, stream)
+        last.record(stream)
+    with pytest.raises(KernelError, match="cannot read two events: CUDA_ERROR_INVALID_HANDLE"):
+        last.milliseconds_since(first)  # it was not launched yet
+    for _ in range(2):
+        graphs[0].launch(stream)
+        assert middle.milliseconds_since(first) == pytest.approx(LAUNCH_MS)
+        assert last.milliseconds_since(middle) == pytest.approx(COPY_MS)
+    first.record(stream)  # outside of a capture again
+    last.record(stream)
+    assert last.milliseconds_since(first) == 0
+    assert fake_cuda.alive()["events"] == 3
+    del first, middle, last
+    gc.collect()
+    assert "events" not in fake_cuda.alive()
+
+
+@pytest.mark.parametrize("function", ["cuEventCreate", "cuEventRecordWithFlags", "cuEventSynchronize"])
+def test_an_event_that_fails_says_what_was_tried(driver: Driver, fake_cuda: FakeCuda, function: str) -> None:
+    tried = {"cuEventCreate": "make", "cuEventRecordWithFlags": "record", "cuEventSynchronize": "wait for"}
+    fake_cuda.fail(function, "OUT_OF_MEMORY")
+
+    def use() -> None:
+        event = driver.event()
+        event.record(driver.stream())
+        event.milliseconds_since(event)
+
+    message = rf"cannot {tried[function]} an event: CUDA_ERROR_OUT_OF_MEMORY \(close what else uses the GPU"
+    with pytest.raises(KernelError, match=message):
+        use()
+    use()
+
+
+def test_free_memory_is_what_cuda_says(driver: Driver, fake_cuda: FakeCuda) -> None:
+    before = driver.free_memory()
+    buffer = driver.allocate(1 << 20)
+    assert before - driver.free_memory() == 1 << 20
+    buffer.free()
+    assert driver.free_memory() == before <= driver.gpu.memory
+    fake_cuda.fail("cuMemGetInfo", "UNKNOWN")
+    with pytest.raises(KernelError, match="cannot ask for the GPU's memory: CUDA_ERROR_UNKNOWN"):
+        driver.free_memory()
 
 
 def in_thread(call: Callable[[], None]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,11 +13,11 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from fake_cuda import cubins, numpy_kernels
+from fake_cuda import COPY_MS, LAUNCH_MS, cubins, numpy_kernels
 from numpy.typing import NDArray
 
 import coke_edge
-from coke_edge.backends import automatic, onnxruntime, open_backend, tensorrt
+from coke_edge.backends import Staged, automatic, onnxruntime, open_backend, tensorrt
 from coke_edge.backends.tensorrt import TensorRtBackend
 from coke_edge.bundle import KERNELS, REQUIRED, Bundle, write_bundle
 from coke_edge.detector import Detector
@@ -328,6 +329,87 @@ def test_recordings_are_made_at_the_second_frame_and_given_back(
         assert fake_cuda.alive()["graph_execs"] == 1
     backend.close()
     assert "graph_execs" not in fake_cuda.alive()
+
+
+def test_stages_are_those_of_the_gpu_and_add_up(
+    fake_cuda: Any, fake_tensorrt: Any, package: str, person: Bundle, kernels: Any, frame: Frame,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    pixel_exact(monkeypatch, kernels[0], fake_cuda, person)
+    crops = affines(frame, 2)
+    with opened(person) as backend:
+        assert isinstance(backend, Staged)
+        expected = backend(frame, crops)
+        for _ in range(3):  # as it is, recorded, replayed
+            start = time.perf_counter()
+            peaks, parts = backend.stages(frame, crops)
+            host = 1e3 * (time.perf_counter() - start)
+            same(peaks, expected)
+            assert list(parts) == ["upload", "warp", "backbone", "head", "download"]
+            gpu = {"warp": LAUNCH_MS, "backbone": LAUNCH_MS, "head": 2 * LAUNCH_MS}
+            assert {stage: parts[stage] for stage in gpu} == pytest.approx(gpu)
+            # Beside the copy, the host's own part: to page-locked memory, and peaks out of their words.
+            assert COPY_MS <= parts["upload"] < COPY_MS + host
+            assert COPY_MS <= parts["download"] < COPY_MS + host
+        same(backend(frame, crops), expected)  # recorded
+        same(backend(frame, crops), expected)
+        alive = fake_cuda.alive()
+        assert (alive["graph_execs"], alive["events"]) == (2, 6), "what is not timed has no events"
+    del backend
+    assert fake_cuda.alive() == fake_cuda.leaked() == {}
+
+
+def test_stages_with_the_head_in_the_engine(
+    fake_cuda: Any, fake_tensorrt: Any, plain: Bundle, frame: Frame
+) -> None:
+    with opened(plain) as backend:
+        for _ in range(2):
+            _, parts = backend.stages(frame, affines(frame, 1))
+            assert list(parts) == ["warp", "upload", "network", "download"]
+            assert parts["warp"] > 0, "OpenCV's, on the CPU"
+            assert (parts["upload"], parts["network"]) == pytest.approx((COPY_MS, LAUNCH_MS))
+            assert parts["download"] > 5 * COPY_MS
+
+
+def test_stages_of_several_runs_are_added_up(small: tuple[TensorRtBackend, Any], paint: Paint) -> None:
+    backend, cpu = small
+    frame = paint(200, 160, {0: (45.0, 60.0)})
+    crops = [box_to_crop((i, i, 100 + i, 90 + i), 96, 64) for i in range(11)]
+    for _ in range(2):
+        peaks, parts = backend.stages(frame, crops)
+        same(peaks, cpu(frame, crops))
+        assert parts["network"] == pytest.approx(3 * LAUNCH_MS)
+
+
+@pytest.mark.parametrize(
+    ("function", "tried"),
+    [
+        ("cuEventCreate", "make an event"),
+        ("cuEventRecordWithFlags", "record an event"),
+        ("cuEventSynchronize", "wait for an event"),
+        ("cuEventElapsedTime", "read two events"),
+    ],
+)
+def test_events_that_fail_are_an_error_of_the_backend(
+    fake_cuda: Any, small: tuple[TensorRtBackend, Any], paint: Paint, function: str, tried: str
+) -> None:
+    backend, cpu = small
+    frame, crops = paint(200, 160, {0: (45.0, 60.0)}), [box_to_crop((0, 0, 200, 160), 96, 64)]
+    fake_cuda.fail(function, "UNKNOWN")
+    with pytest.raises(BackendError, match=rf"^cannot {tried}: CUDA_ERROR_UNKNOWN$"):
+        backend.stages(frame, crops)
+    same(backend.stages(frame, crops)[0], cpu(frame, crops))
+
+
+def test_the_memory_that_it_took(fake_cuda: Any, small: tuple[TensorRtBackend, Any], paint: Paint) -> None:
+    backend, _ = small
+    before = backend.gpu_bytes()
+    assert before >= 1000 + 4 * 64 * 96 * 3, "scratch memory, and crops"
+    backend(paint(200, 160, {}), [box_to_crop((0, 0, 200, 160), 96, 64)])
+    assert backend.gpu_bytes() >= before
+    backend.close()
+    with pytest.raises(BackendError, match="closed"):
+        backend.gpu_bytes()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,179 @@
+"""The benchmark of the whole way from a frame to peaks, as a section of the check: torch with our kernels.
+
+It measures the packaged model, from the bundle in the checkout, with torch, Triton and numpy alone. What it gives is a
+result as `coke-edge bench` writes one (`bench/result.py`), in plain values, for it has no msgspec here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import hashlib
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from coke_edge import assets
+from coke_edge.benchmarks import environment
+from coke_edge.benchmarks.bench.steady import Rule
+from coke_edge.benchmarks.gpu_check import rows as report
+from coke_edge.benchmarks.gpu_check.bench_table import RUN
+from coke_edge.benchmarks.gpu_check.bundled import Bundled, read_bundle
+from coke_edge.benchmarks.gpu_check.lanes import (
+    MODES,
+    Frames,
+    Lane,
+    Network,
+    Plan,
+    regions,
+    row,
+)
+from coke_edge.benchmarks.gpu_check.rows import MEASURED, Options, Row, broken, checked
+from coke_edge.benchmarks.gpu_check.smi import Smi
+from coke_edge.kernels import torch_reference
+from coke_edge.kernels.torch_parts import fused_parts
+
+SCHEMA = 1  # of bench/result.py
+BUNDLE = Path(assets.__file__).parent / "person.coke"
+SMALL = Plan(
+    networks=(("fp32", (1,), MODES),),
+    slices=1,
+    seconds=0.0,
+    lead=0,
+    least=2,
+    rule=Rule(calls=1, seconds=0.0, windows=1),
+)
+FRAME, FRAMES = (480, 640), 12
+TOLERANCE = {"fp32": 1e-3, "fp16": 0.03}  # of scores, against float32 on the CPU from the same crops
+REGION = (
+    "from a frame in the process's memory to the peaks of all objects in it as numpy arrays: upload, crops, network, "
+    "head and download, by CUDA events on the very calls whose latency is told; capture and decoding into keypoints "
+    "are not in it; paced calls count from the moment a frame was due"
+)
+ORDER = (
+    "rows that run back to back take turns, then those that run in pace; {slices} rounds, {least} calls and "
+    "{seconds:g} s at least in a stretch, {lead} calls before it that do not count"
+)
+
+
+def rows(options: Options, plan: Plan | None = None) -> Iterator[Row]:
+    """A row that says whether each network is right, one for every lane, and one for the run."""
+    device = options.torch_device
+    plan = plan or (SMALL if options.small else Plan())
+    model = read_bundle(BUNDLE)
+    model = smaller(model) if options.small else model
+    frames, lanes = generated(), list[Lane]()
+    for precision, batches, modes in plan.networks:
+        try:
+            network = Network(model, precision, device)
+            yield agreement(network, model, frames, device)
+            lanes += [Lane(network, model, batch, mode, frames) for mode in modes for batch in batches]
+        except Exception as error:
+            yield broken(precision, error)
+    smi = Smi()
+    try:
+        measure(lanes, plan)
+        for lane in lanes:
+            yield report.row(lane.name, MEASURED, row=row(lane, model, plan, smi))
+    finally:
+        smi.close()
+    yield report.row(RUN, MEASURED, result=about(plan, options))
+
+
+def measure(lanes: list[Lane], plan: Plan) -> None:
+    """All lanes in turns, those of a mode after those of the other: paced calls keep clocks low."""
+    start = time.perf_counter()
+    for mode in MODES:
+        alike = [lane for lane in lanes if lane.mode == mode]
+        for lane in alike:
+            lane.warm_up(plan.rule)
+        end = start + plan.most_seconds * (MODES.index(mode) + 1) / len(MODES)
+        for turn in range(plan.slices):
+            if turn and time.perf_counter() > end:
+                break
+            for lane in alike:
+                lane.stretch(plan)
+
+
+def agreement(network: Network, model: Bundled, frames: Frames, device: str) -> Row:
+    """Scores of the best cells, out of the recorded call, against float32 on the CPU from the same crops."""
+    frame, inverses = frames[0], regions(model, frames.shape[1], frames.shape[2], 1)
+    for _ in range(1 if device == "cpu" else 3):  # a GPU runs it as it is, records it, and replays it
+        found = network.pipeline(frame, inverses)
+    parts = fused_parts(
+        model.network, model.prototypes, model.clutter, model.head, width=model.width, height=model.height,
+        border=model.border, crops=torch.uint8, device=device,
+    )  # fmt: skip
+    on_device = (
+        torch.from_numpy(frame).to(device),
+        torch.from_numpy(np.asarray(inverses, np.float32)).to(device),
+    )
+    with torch.inference_mode():
+        features = model.network(parts.warp(*on_device).cpu())
+        expected = torch_reference.match(features, model.prototypes, model.clutter, model.head)
+    apart = np.abs(found.neighbourhood[..., 1, 1] - expected.neighbourhood[..., 1, 1].numpy())
+    error = float(np.nan_to_num(apart, nan=np.inf).max())
+    same = float((found.index == expected.index.numpy()).mean())
+    good = error <= TOLERANCE[network.precision]
+    return checked(f"{network.precision} against the CPU", good, error=error, same_cells=same)
+
+
+def smaller(model: Bundled) -> Bundled:
+    """For the interpreter: the same network on smaller crops, with few prototypes and little clutter."""
+    return dataclasses.replace(
+        model, width=32, height=32, prototypes=model.prototypes[:2], clutter=model.clutter[:20]
+    )
+
+
+def generated(size: tuple[int, int] = FRAME, count: int = FRAMES) -> Frames:
+    """Noise at several scales: no frame like another, nothing that a cache or a power gate could know."""
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 200, (count, size[0] // 16, size[1] // 16, 3), np.uint8)
+    grown = coarse.repeat(16, axis=1).repeat(16, axis=2)
+    return np.asarray(grown + rng.integers(0, 56, grown.shape, np.uint8))
+
+
+def about(plan: Plan, options: Options) -> dict[str, Any]:
+    """A result without its rows."""
+    thresholds = {name: float(value) for name, value in dataclasses.asdict(plan.rule).items()}
+    order = ORDER.format(slices=plan.slices, least=plan.least, seconds=plan.seconds, lead=plan.lead)
+    return {
+        "schema": SCHEMA,
+        "kind": "bench",
+        "command": "python -m coke_edge.benchmarks.gpu_check --only bench --out DIR"
+        + (" --device interpreter" if options.small else ""),
+        "taken": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "machine": machine(),
+        "versions": environment.versions(),
+        "protocol": {
+            "region": REGION,
+            "source": f"generated: {FRAMES} frames of {FRAME[1]} × {FRAME[0]}, noise at two scales; objects: boxes of "
+            "half the frame's width and nine tenths of its height, side by side",
+            "frame": list(FRAME),
+            "seconds": plan.seconds * plan.slices,
+            "steady_rule": plan.rule.words(),
+            "steady_thresholds": thresholds,
+            "order": order,
+        },
+    }
+
+
+def machine() -> dict[str, Any]:
+    """`bench.result.Machine` of what is under us."""
+    host, smi, gpu = environment.host(), environment.nvidia_smi(), environment.torch_gpu()
+    identity = f"coke-edge gpu check: {uuid.getnode():x} {host['cpu']} {gpu.get('name')}"
+    return {
+        "name": hashlib.sha256(identity.encode()).hexdigest()[:12],
+        "processor": host["cpu"],
+        "cores": host["cores"],
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "system": host["system"],
+        "gpu": gpu.get("name"),
+        "driver": smi.get("driver_version"),
+    }
