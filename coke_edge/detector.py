@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from coke_edge.backends import AUTO, Backend, open_backend
+from coke_edge.backends import AUTO, Backend, Staged, open_backend
 from coke_edge.bundle import Bundle
 from coke_edge.decode import decode
 from coke_edge.geometry import Affine, box_to_crop, frame_box
+from coke_edge.kernels.reference import Peaks
 from coke_edge.keypoints import Keypoints
 from coke_edge.manifest import ModelSpec
 from coke_edge.preprocess import FrameError, check_frame
+from coke_edge.selection import Indices, choose, narrowed, of_chosen
 
 
 class Detector:
@@ -26,6 +29,7 @@ class Detector:
 
     spec: ModelSpec
     backend: Backend
+    _chosen: Indices | None = None  # of the model's keypoints; None is all of them
 
     def __init__(
         self,
@@ -33,16 +37,22 @@ class Detector:
         backend: str = AUTO,
         threads: int = 0,
         precision: str = AUTO,
+        keypoints: str = "",
     ) -> None:
         """Load a bundle ("demo" is the one in the package) into the backend of that name.
 
         `precision` is auto, fp32, fp16, int8 or fp8. "auto" is what the backend's `load` says; ONNX Runtime's is
         fp32, so on a CPU nothing less exact runs without being asked for.
 
+        `keypoints` reports only those whose names begin so: `car/`, of a model of several categories.
+
         Raises BundleError or BackendError if either cannot be used.
         """
         bundle = bundle if isinstance(bundle, Bundle) else Bundle(bundle)
         self.spec = bundle.manifest.model
+        if keypoints:
+            self._chosen = choose(self.spec.keypoints, keypoints)
+            self.spec = narrowed(self.spec, self._chosen)
         self.backend = open_backend(bundle, backend, threads, precision)
 
     @classmethod
@@ -66,14 +76,48 @@ class Detector:
         frame = check_frame(frame)
         if len(boxes) == 0:
             return []
+        areas, affines = self._aim(frame, boxes)
+        return self._decode(self.backend(frame, affines), affines, areas)
+
+    def stages(
+        self, frame: NDArray[np.uint8], boxes: Sequence[ArrayLike | None]
+    ) -> tuple[list[Keypoints], dict[str, float]]:
+        """What `batch` gives for B ≥ 1 boxes, by the same work, and the milliseconds of its parts.
+
+        They are those of the backend (`backends.Staged`), or "network" for all of it if it tells no more, and "decode";
+        finding the affines counts to "warp".
+        """
+        start = time.perf_counter()
+        frame = check_frame(frame)
+        areas, affines = self._aim(frame, boxes)
+        aimed = time.perf_counter()
+        if isinstance(self.backend, Staged):
+            peaks, parts = self.backend.stages(frame, affines)
+        else:
+            peaks, parts = self.backend(frame, affines), {}
+            parts["network"] = 1e3 * (time.perf_counter() - aimed)
+        parts["warp"] = parts.get("warp", 0.0) + 1e3 * (aimed - start)
+        start = time.perf_counter()
+        objects = self._decode(peaks, affines, areas)
+        parts["decode"] = 1e3 * (time.perf_counter() - start)
+        return objects, parts
+
+    def _aim(
+        self, frame: NDArray[np.uint8], boxes: Sequence[ArrayLike | None]
+    ) -> tuple[list[ArrayLike], list[Affine]]:
+        """Where to look: areas [4] of the frame, and affines [2, 3] from the frame to their crops."""
         height, width = frame.shape[:2]
         whole = frame_box(width, height)
         affines = [self._affine(whole if box is None else box, box is not None) for box in boxes]
         for box in boxes:
             if box is not None and not overlap(np.asarray(box, dtype=np.float64), whole):
                 raise FrameError(f"the box {box} lies outside the frame of {width} by {height} pixels")
-        peaks = self.backend(frame, affines)
-        return decode(peaks, affines, self.spec, [whole if box is None else box for box in boxes])
+        return [whole if box is None else box for box in boxes], affines
+
+    def _decode(self, peaks: Peaks, affines: Sequence[Affine], areas: Sequence[ArrayLike]) -> list[Keypoints]:
+        if self._chosen is not None:
+            peaks = of_chosen(peaks, self._chosen)
+        return decode(peaks, affines, self.spec, areas)
 
     def _affine(self, box: ArrayLike, with_margin: bool) -> Affine:
         size = self.spec.input

@@ -3,7 +3,9 @@
 Shapes: n objects, K keypoints, T thresholds. Positions are pixels of one frame; a prediction of NaN (no peak)
 is infinitely far off. PCK at threshold t is the percentage of keypoints whose distance is ≤ t × the object's
 normalising length. It is taken over all counted keypoints of all objects together, so that an object weighs
-as much as it has counted keypoints.
+as much as it has counted keypoints. PCKh is the same with the head size as length: MPII's is 0.6 × the diagonal of
+the head box, so PCKh@0.5 asks for a distance ≤ 0.3 of that diagonal, over all joints together, each as often as it
+is annotated; which joints count is said by the data set.
 """
 
 from __future__ import annotations
@@ -98,6 +100,13 @@ def pck(distance: ArrayLike, length: ArrayLike, mask: Bool, thresholds: ArrayLik
     correct = ((relative <= limits) & mask).sum(axis=1)  # [T, K]
     counts = mask.sum(axis=0)
     return Pck(percent(correct.sum(axis=1), counts.sum()), percent(correct, counts), counts)
+
+
+def mean_over_keypoints(per_keypoint: Float) -> Float:
+    """The mean [T] over the keypoints of [T, K] that were counted (are not NaN); NaN if none was."""
+    known = np.isfinite(per_keypoint)
+    total = np.where(known, per_keypoint, 0.0).sum(axis=1)
+    return np.asarray(total / np.where(known.any(axis=1), known.sum(axis=1), np.nan))
 
 
 def percent(part: ArrayLike, whole: ArrayLike) -> Float:

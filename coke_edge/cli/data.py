@@ -1,4 +1,4 @@
-"""`coke-edge data`: look through a data set, or make one from nothing."""
+"""`coke-edge data`: look through a data set, make one from nothing, or cover the objects of one."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
+from coke_edge.cli.azimuth import AzimuthOption, with_azimuth
 from coke_edge.cli.next_step import next_step, say
 from coke_edge.cli.tables import number
 
@@ -15,7 +16,15 @@ if TYPE_CHECKING:
     from coke_edge.train.data.check import DataReport, SplitReport
 
 GROUP = True
-app = typer.Typer(help="Look through a data set, or generate one.", no_args_is_help=True)
+app = typer.Typer(help="Look through a data set, generate one, or occlude one.", no_args_is_help=True)
+
+
+class SplitName(str, Enum):
+    """The parts of a data set."""
+
+    train = "train"
+    val = "val"
+    test = "test"
 
 
 class SplitChoice(str, Enum):
@@ -33,7 +42,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="print the result as on
 @app.command()
 def check(
     data: Annotated[
-        str, typer.Argument(metavar="SPEC", help="lsp:PATH, pascal3d:PATH?category=…, coco:JSON?…")
+        str, typer.Argument(metavar="SPEC", help="lsp:PATH, mpii:PATH, pascal3d:PATH?category=…, coco:JSON?…")
     ],
     split: Annotated[SplitChoice, typer.Option(help="split to look through")] = SplitChoice.all,
     out: Annotated[Path | None, typer.Option(help="image file to write a contact sheet to")] = None,
@@ -101,6 +110,62 @@ def generate(
     next_step(console, "data", "check", f"coco:{annotations}", "--out", "sheet.jpg")
 
 
+@app.command()
+def occlude(
+    data: Annotated[
+        str, typer.Argument(metavar="SPEC", help="lsp:PATH, pascal3d:PATH?category=…, coco:JSON?…")
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="folder to create")],
+    occluders: Annotated[
+        str, typer.Option(help="folder of photos or cut-outs to paste; FOLDER?part=test is half of it")
+    ],
+    levels: Annotated[str, typer.Option(help="which of L0,L1,L2,L3")] = "L1,L2,L3",
+    split: Annotated[SplitName, typer.Option(help="part of the data set")] = SplitName.test,
+    azimuth: AzimuthOption = None,
+    seed: Annotated[int, typer.Option(min=0, help="the same seed pastes the same occluders")] = 0,
+    json: JsonOption = False,
+) -> None:
+    """Paste occluders on the objects of a data set, and write images, masks and lists as OccludedPASCAL3D+ has them.
+
+    They are the images that `coke-edge eval --occlusion` makes on the fly.
+    """
+    import msgspec
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from coke_edge.train.data import load_dataset
+    from coke_edge.train.data.occluded_write import write_occluded
+    from coke_edge.train.occluders import Occluders
+    from coke_edge.train.occlusion_levels import parse_levels
+
+    chosen = parse_levels(levels)
+    images = Occluders(occluders)
+    dataset = load_dataset(with_azimuth(data, azimuth), split.value)
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("writing images", total=None)
+        written = write_occluded(
+            dataset,
+            out,
+            chosen,
+            images,
+            seed,
+            lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    if json:
+        summary = {"data": f"occluded:{out}", "levels": {one.level: one._asdict() for one in written}}
+        typer.echo(msgspec.json.encode(summary).decode())
+    for one in () if json else written:
+        unmet = f"; {one.unmet} could not be covered so far" if one.unmet else ""
+        shares = (
+            f"{one.object_share:.0%} of the object and {one.background_share:.0%} of the background covered"
+        )
+        typer.echo(f"{one.level}: {number(one.objects, 'image')}, on average {shares}{unmet}")
+    next_step(
+        console, "eval", "MODEL", "--data", f"occluded:{out}?level={chosen[-1]}", "--split", split.value
+    )
+
+
 def _print(report: DataReport) -> None:
     from rich.console import Console
     from rich.markup import escape
@@ -132,6 +197,7 @@ def _lines(one: SplitReport) -> list[str]:
     if one.error:
         return [f"{one.split}: {one.error}"]
     return [
+        *(f"{one.split}: left out: {count} {reason}" for reason, count in one.left_out.items()),
         *_listed(f"{one.split}: missing images", one.missing),
         *_listed(f"{one.split}: unreadable images", one.unreadable),
         *_listed(f"{one.split}: objects with keypoints outside the image", one.points_outside),

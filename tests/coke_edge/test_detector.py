@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -53,6 +54,18 @@ def test_a_batch_is_its_boxes_one_by_one(detector: Detector, paint) -> None:
     assert detector.batch(frame, []) == []
 
 
+def test_its_parts_are_timed_on_the_same_work(detector: Detector, paint) -> None:
+    frame, boxes = paint(200, 160, BLOBS), [None, (10, 20, 180, 150)]
+    start = time.perf_counter()
+    objects, parts = detector.stages(frame, boxes)
+    whole = 1e3 * (time.perf_counter() - start)
+    for timed, plain in zip(objects, detector.batch(frame, boxes), strict=True):
+        assert timed.to_dict() == plain.to_dict()
+    assert set(parts) == {"warp", "network", "decode"}
+    assert all(value > 0 for value in parts.values())
+    assert sum(parts.values()) <= whole
+
+
 def test_a_backend_of_ones_own(bundle_path: Path, spec: ModelSpec, detector: Detector, paint) -> None:
     banks = Bundle(bundle_path).banks()
 
@@ -85,6 +98,8 @@ def test_a_box_gets_the_models_margin_and_a_whole_frame_none(spec: ModelSpec, de
     frame = np.zeros((64, 96, 3), np.uint8)
     Detector.from_backend(spec, Recording()).batch(frame, [None, (-0.5, -0.5, 95.5, 63.5)])
     assert [affine[0, 0] for affine in seen] == pytest.approx([1.0, 1 / spec.input.box_margin])
+    _, parts = Detector.from_backend(spec, Recording()).stages(frame, [None])
+    assert set(parts) == {"warp", "network", "decode"}  # what it does not tell apart is one
 
 
 def test_bad_frames_and_boxes(detector: Detector) -> None:

@@ -14,6 +14,10 @@ Loader = Callable[[DatasetSpec, Split], KeypointDataset]
 LOADERS = {
     "lsp": ("lsp", "load_lsp"),
     "pascal3d": ("pascal3d", "load_pascal3d"),
+    "occluded-pascal3d": ("occluded_pascal3d", "load_occluded_pascal3d"),
+    "occluded": ("occluded", "load_occluded"),
+    "objectnet3d": ("objectnet3d", "load_objectnet3d"),
+    "mpii": ("mpii", "load_mpii"),
     "coco": ("coco", "load_coco"),
 }
 
@@ -24,8 +28,14 @@ def load_dataset(spec: str, split: Split, *, require_images: bool = True) -> Key
     `spec` is one of (parameters are described in the modules of the same names):
 
         lsp:FOLDER
-        pascal3d:FOLDER?category=car&source=all|pascal|imagenet&truncated=…&occluded=…&difficult=…
+        pascal3d:FOLDER?category=car&azimuth=seen&source=all|pascal|imagenet&truncated=…&occluded=…&difficult=…
+        occluded-pascal3d:FOLDER?pascal3d=FOLDER&category=car&level=L1|L2|L3 (and what pascal3d: takes, less source)
+        occluded:FOLDER?level=L1|L2|L3, written by `coke-edge data occlude`
+        objectnet3d:FOLDER?category=stapler (and what pascal3d: takes, less source)
+        mpii:FOLDER_or_FILE?images=FOLDER&val=FILE.txt&persons=all|separated&split=all&seed=0&heads=FILE.h5
         coco:ANNOTATIONS.json?images=FOLDER&category=person&train=…&val=…&test=…&split=all&seed=0
+
+    Where a category is asked for, several (`car,bus`) or `all` give one data set with the keypoints of each.
 
     Raises DataError if the specification, a file or an annotation cannot be used, if the split is empty or,
     unless `require_images` is false, if images are missing.
@@ -38,7 +48,9 @@ def load_dataset(spec: str, split: Split, *, require_images: bool = True) -> Key
     loader: Loader = getattr(import_module(f"{__name__}.{module}"), function)
     dataset = loader(parsed, split)
     if not dataset.samples:
-        raise DataError(f"{spec} has no labelled object in its {split} split")
+        reasons = ", ".join(f"{count} {reason}" for reason, count in dataset.left_out.items())
+        left_out = f" ({reasons} were left out)" if reasons else ""
+        raise DataError(f"{spec} has no labelled object in its {split} split{left_out}")
     if require_images:
         _require_images(dataset)
     return dataset

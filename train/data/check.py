@@ -15,7 +15,15 @@ from coke_edge.manifest import Keypoints2D
 from coke_edge.stream.images import read_image
 from coke_edge.train.data import load_dataset
 from coke_edge.train.data.flips import mirrored_name
-from coke_edge.train.data.sample import HIDDEN, UNLABELLED, VISIBLE, KeypointDataset, Sample, Split
+from coke_edge.train.data.sample import (
+    HIDDEN,
+    UNLABELLED,
+    VISIBLE,
+    KeypointDataset,
+    NoSuchSplit,
+    Sample,
+    Split,
+)
 
 TOLERANCE = 1.0  # pixels that a point or box may reach beyond the image before it is reported
 LOPSIDED = 2.0  # times as many labels on one side as on the other is reported …
@@ -44,6 +52,7 @@ class SplitReport(msgspec.Struct):
     points_outside: list[str] = []
     boxes_outside: list[str] = []
     duplicates: list[str] = []  # same picture and same keypoints as an earlier sample
+    left_out: dict[str, int] = {}  # reason → objects that are not among the `objects`
 
 
 class DataReport(msgspec.Struct):
@@ -71,20 +80,25 @@ def check_dataset(
 ) -> tuple[DataReport, list[KeypointDataset]]:
     """Load the splits, read every image, and report; also returns the splits that could be loaded.
 
+    A split that the data set is published without is passed over if there is another.
     `progress` is told the number of images read and in all. Raises DataError if no split can be loaded.
     """
     loaded: list[KeypointDataset] = []
     errors: dict[Split, DataError] = {}
+    unpublished: dict[Split, DataError] = {}
     for split in splits:
         try:
             loaded.append(load_dataset(spec, split, require_images=False))
+        except NoSuchSplit as error:
+            unpublished[split] = error
         except DataError as error:
             errors[split] = error
     if not loaded:
-        raise next(iter(errors.values()))
+        raise next(iter([*errors.values(), *unpublished.values()]))
     pictures = _look_at({sample.image for dataset in loaded for sample in dataset.samples}, progress)
     by_split = {dataset.split: _report_split(dataset, pictures) for dataset in loaded}
-    reports = [by_split.get(split) or SplitReport(split, error=str(errors[split])) for split in splits]
+    there = [split for split in splits if split not in unpublished]
+    reports = [by_split.get(split) or SplitReport(split, error=str(errors[split])) for split in there]
     report = DataReport(spec, reports, _leaks(loaded, pictures), _sides(loaded))
     report.usable = not any(one.error or one.missing or one.unreadable for one in reports)
     return report, loaded
@@ -131,6 +145,7 @@ def _report_split(dataset: KeypointDataset, pictures: dict[Path, Picture]) -> Sp
         points_outside=[s.key for s in readable if _points_outside(s, pictures[s.image])],
         boxes_outside=[s.key for s in readable if _box_outside(s, pictures[s.image])],
         duplicates=_duplicates(readable, pictures),
+        left_out=dict(dataset.left_out),
     )
 
 

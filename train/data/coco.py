@@ -21,7 +21,6 @@ Coordinates: COCO's keypoints are indices of pixels counted from 0, so they are 
 
 from __future__ import annotations
 
-from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
@@ -32,8 +31,10 @@ from numpy.typing import NDArray
 from coke_edge.errors import DataError
 from coke_edge.manifest import Keypoints2D
 from coke_edge.train.data.coco_file import Annotation, Category, CocoFile, read_coco_file
+from coke_edge.train.data.division import ranked, tenth
 from coke_edge.train.data.flips import flip_pairs_by_name
 from coke_edge.train.data.sample import (
+    FAR,
     HIDDEN,
     UNLABELLED,
     KeypointDataset,
@@ -87,18 +88,15 @@ def _file_of_split(main: Path, options: CocoOptions, split: Split) -> tuple[Path
 
 
 def _draw(images: list[int | str], split: Split, seed: int) -> set[int | str]:
-    """The images of a split, a tenth (at least one) each for val and test, the others for train.
-
-    They are ranked by a hash of seed and id, so that neither their order nor a random generator matters.
-    """
-    ranked = sorted(images, key=lambda image: sha256(f"{seed}:{image}".encode()).digest())
-    tenth = max(1, round(len(ranked) / 10))
+    """The images of a split, a tenth (at least one) each for val and test, the others for train."""
+    order = ranked(images, seed)
+    part = tenth(len(order))
     parts: dict[Split, slice] = {
-        "val": slice(tenth),
-        "test": slice(tenth, 2 * tenth),
-        "train": slice(2 * tenth, None),
+        "val": slice(part),
+        "test": slice(part, 2 * part),
+        "train": slice(2 * part, None),
     }
-    return set(ranked[parts[split]])
+    return set(order[parts[split]])
 
 
 def _choose_category(content: CocoFile, name: str, path: Path) -> Category:
@@ -189,8 +187,10 @@ def _points(annotation: Annotation, count: int, path: Path) -> tuple[NDArray[np.
     if not np.isin(table[:, 2], (0, 1, 2)).all():
         raise DataError(f"{path}: annotation {annotation.id} has a visibility other than 0, 1 or 2")
     visibility = table[:, 2].astype(np.uint8)
+    if not (np.abs(table[visibility != UNLABELLED, :2]) < FAR).all():
+        raise DataError(f"{path}: annotation {annotation.id} has a keypoint at an impossible place")
+    table[visibility == UNLABELLED, :2] = np.nan
     points = table[:, :2].astype(np.float32)
-    points[visibility == UNLABELLED] = np.nan
     return points, visibility
 
 
@@ -199,6 +199,6 @@ def _box(annotation: Annotation, points: NDArray[np.float32]) -> NDArray[np.floa
     if annotation.bbox is None or len(annotation.bbox) != 4:
         return bounding_box(points)
     x, y, width, height = annotation.bbox
-    if not (width > 0 and height > 0):
+    if not (FAR > width > 0 and FAR > height > 0 and abs(x) < FAR and abs(y) < FAR):
         return bounding_box(points)
     return np.array([x - 0.5, y - 0.5, x + width - 0.5, y + height - 0.5], dtype=np.float32)

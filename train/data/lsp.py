@@ -24,10 +24,12 @@ from coke_edge.manifest import Keypoints2D
 from coke_edge.train.data.flips import flip_pairs_by_name
 from coke_edge.train.data.mat import read_mat
 from coke_edge.train.data.sample import (
+    FAR,
     HIDDEN,
     UNLABELLED,
     VISIBLE,
     KeypointDataset,
+    NoSuchSplit,
     Sample,
     Split,
     bounding_box,
@@ -65,14 +67,15 @@ class LspOptions(msgspec.Struct, frozen=True):
 def load_lsp(spec: DatasetSpec, split: Split) -> KeypointDataset:
     """The samples of one split; the object's box is that of all labelled joints.
 
-    Raises DataError if joints.mat is missing, broken or of another shape, or the split does not exist.
+    Raises DataError if joints.mat is missing, broken or of another shape, NoSuchSplit for the test split of
+    LSP Extended.
     """
     spec.options(LspOptions)
     joints, visibility, digits = _read_joints(spec.path / "joints.mat")
     images = spec.path / "images"
     extended = digits == 5
     if extended and split == "test":
-        raise DataError(f"{spec.text}: LSP Extended has no test split, use --split val")
+        raise NoSuchSplit(f"{spec.text}: LSP Extended has no test split, use --split val")
     samples = [
         _sample(images / f"im{number:0{digits}d}.jpg", joints[number - 1], visibility[number - 1])
         for number in _numbers(len(joints), split, has_test=not extended)
@@ -92,6 +95,8 @@ def _numbers(count: int, split: Split, has_test: bool) -> list[int]:
 def _read_joints(path: Path) -> tuple[NDArray[np.float32], NDArray[np.uint8], int]:
     """Joints [N, 14, 2], visibility [N, 14] and the digits of the image numbers."""
     joints = np.asarray(read_mat(path, "joints"))
+    if joints.dtype.kind not in "biuf":
+        raise DataError(f"{path} holds joints that are no numbers")
     if joints.ndim == 3 and joints.shape[:2] == (3, 14):
         table = joints.transpose(2, 1, 0)
         visibility = np.where(table[..., 2] == 1, HIDDEN, VISIBLE)
@@ -102,9 +107,10 @@ def _read_joints(path: Path) -> tuple[NDArray[np.float32], NDArray[np.uint8], in
         digits = 5
     else:
         raise DataError(f"{path} holds joints of shape {joints.shape}, not (3, 14, N) as in LSP")
-    points = table[..., :2].astype(np.float32) - np.float32(0.5)
-    visibility = np.where(np.isfinite(points).all(axis=-1), visibility, UNLABELLED).astype(np.uint8)
-    points[visibility == UNLABELLED] = np.nan
+    known = (np.abs(table[..., :2]) < FAR).all(axis=-1)
+    visibility = np.where(known, visibility, UNLABELLED).astype(np.uint8)
+    points = np.where((visibility == UNLABELLED)[..., None], np.nan, table[..., :2]).astype(np.float32)
+    points -= np.float32(0.5)
     return points, visibility, digits
 
 

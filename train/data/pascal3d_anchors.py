@@ -5,6 +5,7 @@ A line is a path through anchors, written as their names.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 from coke_edge.manifest import Keypoints2D
@@ -122,5 +123,11 @@ LINES: dict[str, tuple[str, ...]] = {
 def keypoints_of(category: str) -> Keypoints2D:
     """Names, lines and flip pairs of a category's anchors."""
     names = tuple(ANCHORS[category].split())
-    edges = {(names.index(a), names.index(b)) for path in LINES[category] for a, b in pairwise(path.split())}
-    return Keypoints2D(names, tuple(sorted(edges)), flip_pairs_by_name(names))
+    return Keypoints2D(names, edges_of(LINES[category], names), flip_pairs_by_name(names))
+
+
+def edges_of(lines: Sequence[str], names: Sequence[str]) -> tuple[tuple[int, int], ...]:
+    """The lines as pairs of indices into `names`; those to a name that is not there are left out."""
+    index = {name: k for k, name in enumerate(names)}
+    steps = {step for path in lines for step in pairwise(path.split())}
+    return tuple(sorted((index[a], index[b]) for a, b in steps if a in index and b in index))

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from coke_edge.errors import DataError
 from coke_edge.manifest import Keypoints2D
 
 # COCO's visibility flag: the field's common language.
 UNLABELLED, HIDDEN, VISIBLE = 0, 1, 2
+
+COVERED = (
+    "covered"  # of a sample's meta, uint8 [K]: the flags that keypoints under pasted occluders had before
+)
+
+FAR = 1e6  # px: no coordinate of a photo is as large; one that is, or is no number, stands for none
 
 Normaliser = Literal["torso", "box", "head"]
 Split = Literal["train", "val", "test"]
@@ -41,6 +48,13 @@ class KeypointDataset:
     samples: Sequence[Sample]
     normaliser: Normaliser  # the length that PCK thresholds are multiples of
     marks_hidden: bool  # whether HIDDEN is annotated, so that visibility can be scored
+    unscored: tuple[str, ...] = ()  # keypoints that the field's measure leaves out
+    counts_hidden: bool = False  # whether the field's measure counts hidden keypoints too
+    left_out: Mapping[str, int] = dataclasses.field(default_factory=dict)  # reason → objects of the split
+
+
+class NoSuchSplit(DataError):  # noqa: N818  (it says what is not there, which is no mistake of the files)
+    """A data set is published without this split."""
 
 
 def bounding_box(keypoints: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coke_edge.train.data.bracket import KEYPOINTS, NAMES, Bracket, Face
@@ -31,6 +31,7 @@ def test_roll_turns_the_camera() -> None:
     np.testing.assert_allclose(camera.project(np.array([(0.0, 1, 0)])), [(30, 40)], atol=1e-9)
 
 
+@settings(deadline=None)
 @given(
     angles=st.tuples(*[st.floats(-1.2, 1.2)] * 3),
     point=st.tuples(st.floats(-1, 1), st.floats(-1, 1)),
@@ -91,6 +92,7 @@ def test_from_behind_the_upright_hides_the_base_but_not_the_stud_behind_its_hole
     }
 
 
+@settings(deadline=None)
 @given(azimuth=st.floats(0, 80), elevation=st.floats(5, 70))
 def test_a_mirrored_view_hides_the_mirrored_keypoints(azimuth: float, elevation: float) -> None:
     swap = {NAMES[a]: NAMES[b] for a, b in KEYPOINTS.flip_pairs}

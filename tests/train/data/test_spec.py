@@ -48,5 +48,7 @@ def test_a_wrong_parameter_is_named(query: str, sentence: str) -> None:
 
 
 def test_an_unknown_kind_of_data_set_lists_the_known_ones() -> None:
-    with pytest.raises(DataError, match="lsp:, pascal3d:, coco:"):
+    with pytest.raises(
+        DataError, match="lsp:, pascal3d:, occluded-pascal3d:, occluded:, objectnet3d:, mpii:, coco:"
+    ):
         load_dataset("mnist:here", "train")

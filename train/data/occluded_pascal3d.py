@@ -1,0 +1,146 @@
+"""OccludedPASCAL3D+: images of PASCAL3D+'s ImageNet part with occluders pasted on them, to test on.
+
+    occluded-pascal3d:FOLDER?pascal3d=FOLDER&category=car&level=L1
+
+The folder, for a category `cls` and levels i of the object's and j of the background's coverage (1 to 3):
+
+    images/{cls}FGL{i}_BGL{j}/NAME.JPEG        of the size of the original
+    annotations/{cls}FGL{i}_BGL{j}/NAME.npz    arrays, none of them pickled:
+        source           the original image's path, str
+        occluder_mask    [H, W] bool or number, not 0 where an occluder covers the image
+        mask             [H, W] uint8, above 10 on the object (of the original, so under occluders too)
+        box              [6] y0, y1, x0, x1, H, W of the object
+        occluder_box     [n, 6] the same for each occluder
+        category         str
+        occluder_level   unreliable as published: the level is the folder's
+    lists/{cls}FGL{i}_BGL{j}.txt               NAME.JPEG, one a line: the images that the level has
+
+`coke-edge data occlude` writes the same, with PNG images, and NAME.2.png for an image of which only the object number 2
+(from 0) of the record is covered: the others are then left out here, without being counted.
+
+Only `occluder_mask` and the list are read from here. Keypoints, boxes and viewpoints are those of PASCAL3D+'s records
+(`pascal3d=` is its folder; `Annotations/{cls}_imagenet/NAME.mat`, and `_pascal` where that is missing): a visible
+keypoint whose pixel an occluder covers becomes HIDDEN, so it is scored for visibility and not for position. A mask
+of another size than the record's `imgsize` belongs to another image: its objects are left out and counted.
+
+`level` is L1, L2 or L3, which is FGL1_BGL1 and so on, or a folder's own, such as FGL1_BGL3. Object coverage: 20–40 %,
+40–60 %, 60–80 %; background: 0–20 %, 20–40 %, 40–60 %. It is a test set: val and test are the same, there is no train.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coke_edge.errors import DataError
+from coke_edge.train.data.joint import JointLayout, chosen_categories, join
+from coke_edge.train.data.lists import read_names
+from coke_edge.train.data.npz import read_arrays
+from coke_edge.train.data.pascal3d_anchors import ANCHORS, keypoints_of
+from coke_edge.train.data.records import ObjectOptions, labelled_objects, read_record
+from coke_edge.train.data.sample import KeypointDataset, NoSuchSplit, Sample, Split
+from coke_edge.train.data.spec import DatasetSpec
+from coke_edge.train.occlusion import hide_covered
+
+LEVEL = re.compile(r"L([123])|(FGL[0-9]_BGL[0-9])")
+SUFFIXES = (".JPEG", ".png")  # as published, as written here
+ONE_OBJECT = re.compile(r"(.+)\.(\d+)")
+
+
+class OccludedOptions(ObjectOptions, frozen=True):
+    """The parameters of `occluded-pascal3d:`, see the module."""
+
+    pascal3d: str = ""
+    level: str = ""
+
+
+def level_folder(category: str, level: str) -> str:
+    """The folder's name of a category at a level: `carFGL1_BGL1` for L1. Raises DataError for what is no level."""
+    match = LEVEL.fullmatch(level)
+    if match is None:
+        raise DataError(f"'{level}' is no level of occlusion: write L1, L2, L3 or, for example, FGL1_BGL3")
+    return category + (match[2] or f"FGL{match[1]}_BGL{match[1]}")
+
+
+def load_occluded_pascal3d(spec: DatasetSpec, split: Split) -> KeypointDataset:
+    """The occluded objects of one or several categories at one level.
+
+    Meta of a sample: that of PASCAL3D+ and `level`. Raises DataError if a parameter, a list, a record or a mask is
+    missing or cannot be used, NoSuchSplit for the training split.
+    """
+    options = spec.options(OccludedOptions)
+    if not (options.pascal3d and options.level):
+        raise DataError(
+            f"{spec.text}: add ?pascal3d= with the folder of PASCAL3D+, whose keypoints these are, and &level="
+        )
+    if split == "train":
+        raise NoSuchSplit(f"{spec.text}: OccludedPASCAL3D+ has no training split, train on pascal3d:")
+    categories = chosen_categories(options.category, tuple(ANCHORS), spec.text)
+    layout = join({category: keypoints_of(category) for category in categories})
+    left_out: Counter[str] = Counter()
+    samples = [
+        sample
+        for category in categories
+        for sample in _samples(spec.path, category, options, layout, left_out)
+    ]
+    return KeypointDataset(
+        spec.text, split, layout.keypoints, samples, "box", marks_hidden=True, left_out=dict(left_out)
+    )
+
+
+def _samples(
+    root: Path, category: str, options: OccludedOptions, layout: JointLayout, left_out: Counter[str]
+) -> Iterator[Sample]:
+    folder = level_folder(category, options.level)
+    names = keypoints_of(category).names
+    for name in read_names(root / "lists" / f"{folder}.txt"):
+        one = ONE_OBJECT.fullmatch(name)
+        record = read_record(
+            _record_path(Path(options.pascal3d).expanduser(), category, one[1] if one else name)
+        )
+        if one:
+            record = record._replace(
+                objects=[thing if n == int(one[2]) else {} for n, thing in enumerate(record.objects)]
+            )
+        path = root / "annotations" / folder / f"{name}.npz"
+        covered = _occluder_mask(path)
+        if record.size not in (None, covered.shape[::-1]):
+            left_out["whose mask and image differ in size"] += 1
+            continue
+        for thing in labelled_objects(record, category, names, options, left_out):
+            hidden = hide_covered(thing.keypoints, thing.visibility, covered)
+            points, visibility = layout.place(category, thing.keypoints, hidden)
+            yield Sample(
+                _image_path(root / "images" / folder, name),
+                points,
+                visibility,
+                thing.box,
+                key=f"{folder}/{name}#{thing.number}",
+                meta={**thing.meta, "level": options.level},
+            )
+
+
+def _image_path(folder: Path, name: str) -> Path:
+    candidates = [folder / f"{name}{suffix}" for suffix in SUFFIXES]
+    return next((path for path in candidates if path.is_file()), candidates[0])
+
+
+def _record_path(pascal3d: Path, category: str, name: str) -> Path:
+    """Where PASCAL3D+ has the record of an image; the published set has images of its ImageNet part alone."""
+    candidates = [
+        pascal3d / "Annotations" / f"{category}_{source}" / f"{name}.mat" for source in ("imagenet", "pascal")
+    ]
+    return next((path for path in candidates if path.is_file()), candidates[0])
+
+
+def _occluder_mask(path: Path) -> NDArray[np.bool_]:
+    """Where an occluder is, [H, W]. Raises DataError if the file has no such mask."""
+    mask = read_arrays(path, ("occluder_mask",))["occluder_mask"]
+    if mask.ndim != 2 or mask.dtype.kind not in "biuf" or mask.size == 0:
+        raise DataError(f"{path}: 'occluder_mask' is no array of numbers [height, width]")
+    return np.asarray(mask != 0)
