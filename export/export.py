@@ -22,6 +22,7 @@ from coke_edge.export.expected import torch_results
 from coke_edge.export.gate import require
 from coke_edge.export.graph import build_graph
 from coke_edge.export.kernels import check_targets, kernel_entries
+from coke_edge.export.trained import network_of
 from coke_edge.export.variants import Makings, Variant, variants
 from coke_edge.export.verdict import Limits, Verdict
 from coke_edge.files import beside
@@ -64,25 +65,26 @@ def export_bundle(
 
     A graph of lower precision that fails is left out, unless `allow`; its verdict is in the manifest in both cases.
 
-    Raises ExportError if the fp32 graph is not what torch computes, kernels cannot be compiled or `out` cannot be
-    written; then there is no file, and one that was there before is untouched.
+    Raises ExportError if the checkpoint is a baseline's, the fp32 graph is not what torch computes, kernels cannot be
+    compiled or `out` cannot be written; then there is no file, and one that was there before is untouched.
     """
     require_writable(out)
-    banks = Banks.of(checkpoint.model)
+    network = network_of(checkpoint)
+    banks = Banks.of(network)
     channels = banks.prototypes.shape[1]
     check_targets(targets, channels)
     report("reading the images")
     pictures = list(crops)
     report("measuring the clutter bank")
-    features = [] if clutter == "all" else features_of(checkpoint.model, pictures)
+    features = [] if clutter == "all" else features_of(network, pictures)
     chosen = choose(
         features, banks, with_peaks(checkpoint.spec, peaks), clutter, [crop.label for crop in pictures]
     )
     banks, spec = chosen.banks, chosen.spec  # the visibility belongs to the bank
     report("exporting the graph")
-    graph = build_graph(checkpoint.model, spec, banks)
+    graph = build_graph(network, spec, banks)
     report("running torch")
-    makings = Makings(graph, spec, torch_results(checkpoint.model, spec, banks, pictures))
+    makings = Makings(graph, spec, torch_results(network, spec, banks, pictures))
     verdicts, entries = {}, {}
     for variant in variants(makings, ["fp32", *(p for p in precisions if p != "fp32")], limits, report):
         if variant.precision == "fp32":

@@ -139,7 +139,10 @@ class EmptyBank:
 def unit_cells(op: Op, features: Value) -> Value:
     """Features [B, C, H, W] → unit rows [B, H·W, C], float32."""
     rows = op.Transpose(op.Reshape(op.Cast(features, to=ir.DataType.FLOAT), [0, 0, -1]), perm=[0, 2, 1])
-    return op.Div(rows, op.Max(op.ReduceL2(rows, [-1], keepdims=1), EPSILON))
+    # A product, not a reduction: ONNX Runtime would reduce before it transposes, along the slow axis.
+    ones = op.Expand(1.0, op.Concat(op.Shape(features, start=1, end=2), [1], axis=0))  # [C, 1]
+    length = op.Sqrt(op.MatMul(op.Mul(rows, rows), ones))
+    return op.Div(rows, op.Max(length, EPSILON))
 
 
 def by_map(op: Op, rows: Value) -> Value:

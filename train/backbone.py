@@ -1,4 +1,4 @@
-"""Any timm backbone with features at strides 8, 16 and 32, and where its ImageNet weights come from."""
+"""Any timm backbone with features at strides 8, 16 and 32, where its ImageNet weights come from, and a wider stem."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ PACKAGED = {
 }
 
 
-def create_backbone(name: str, pretrained: str = "auto") -> nn.Module:
-    """A timm feature pyramid: image [B, 3, H, W] → features at strides 8, 16, 32.
+def create_backbone(name: str, pretrained: str = "auto", stem_stride: int = 2) -> nn.Module:
+    """A timm feature pyramid: image [B, 3, H, W] → features at strides 8, 16, 32, with a stem of stride 4 also 64.
 
     `pretrained`: "auto" (an installed package that carries the weights, else timm's hub), "none", or the path of
-    a .pth or .safetensors file with timm's or the original authors' state dict.
+    a .pth or .safetensors file with timm's or the original authors' state dict. `stem_stride`: see `widen_stem`.
 
     Raises CokeError if the name, the strides or the weights do not fit.
     """
@@ -42,7 +42,10 @@ def create_backbone(name: str, pretrained: str = "auto") -> nn.Module:
         raise CokeError(
             f"{name} has features at strides {strides}, but 8, 16 and 32 are needed: choose another."
         )
-    indices = tuple(strides.index(s) for s in (8, 16, 32))
+    wanted = (8, 16, 32) if stem_stride == 2 else (4, 8, 16, 32)  # the latter become 8, 16, 32, 64
+    if wanted[0] not in strides:
+        raise CokeError(f"{name} has features at strides {strides}: a stem of stride 4 needs stride 4 there.")
+    indices = tuple(strides.index(s) for s in wanted)
     hub = pretrained == "auto" and name not in PACKAGED
     try:
         backbone = timm.create_model(name, features_only=True, out_indices=indices, pretrained=hub)
@@ -55,7 +58,36 @@ def create_backbone(name: str, pretrained: str = "auto") -> nn.Module:
         load_weights(backbone, packaged_weights(name))
     elif pretrained not in ("auto", "none"):
         load_weights(backbone, Path(pretrained))
+    if stem_stride == 4:
+        widen_stem(backbone)
     return backbone
+
+
+def widen_stem(backbone: nn.Module) -> None:
+    """Double the kernel and the stride of the first convolution, in place: all other layers see half the size.
+
+    The network then does what it did on the image reduced to the means of 2×2 pixels, so what it learnt on ImageNet
+    stays, at a quarter of the work; training may teach the stem to use the single pixels. timm's list of strides is
+    corrected. Raises CokeError if the network does not begin with a convolution of stride 2.
+    """
+    name, stem = next((n, m) for n, m in backbone.named_modules() if isinstance(m, nn.Conv2d))
+    size = stem.kernel_size[0]
+    if stem.stride != (2, 2) or stem.kernel_size != (size, size) or stem.in_channels != 3 or size < 2:
+        raise CokeError("The stem of this backbone cannot be widened: leave --stem-stride at 2.")
+    # The same padding on all sides, so that a cell looks at its own middle.
+    wide = nn.Conv2d(3, stem.out_channels, 2 * size, stride=4, padding=size - 2, bias=stem.bias is not None)
+    with torch.no_grad():
+        wide.weight.copy_(widened(stem.weight))
+        if wide.bias is not None and stem.bias is not None:
+            wide.bias.copy_(stem.bias)
+    backbone.set_submodule(name, wide)
+    for stage in all_features(backbone):
+        stage["reduction"] *= 2
+
+
+def widened(kernels: Tensor) -> Tensor:
+    """Kernels [C, 3, k, k] → [C, 3, 2k, 2k] that do on an image what the former do on the means of its 2×2 pixels."""
+    return kernels.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3) / 4
 
 
 def packaged_weights(name: str) -> Path:

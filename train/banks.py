@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-PrototypeMode = Literal["average", "momentum", "learned"]
+PrototypeMode = Literal["average", "momentum", "learned", "both"]
 
 
 class KeypointBank(nn.Module):
@@ -23,6 +23,9 @@ class KeypointBank(nn.Module):
     momentum   θ_k ← norm(m·θ_k + (1 − m)·mean of the batch's features of k): the authors' code, without its
                quirk of counting invisible samples as zeros.
     learned    θ_k = norm(v_k), v_k a parameter that receives gradient.
+    both       θ_k = norm(μ_k + v_k), μ_k the prototype of `momentum`, v_k a parameter that starts at zero: the
+               average stands where the features are from the first steps on, the gradient moves the prototype from
+               there to where it tells keypoints apart best.
     """
 
     mean: Tensor
@@ -38,13 +41,17 @@ class KeypointBank(nn.Module):
         start = F.normalize(torch.randn(keypoints, channels), dim=1)
         if mode == "learned":
             self.weight = nn.Parameter(start)
-        else:
-            self.register_buffer("mean", start)
-            self.register_buffer("count", torch.zeros(keypoints))
+            return
+        if mode == "both":
+            self.weight = nn.Parameter(torch.zeros(keypoints, channels))
+        self.register_buffer("mean", start)
+        self.register_buffer("count", torch.zeros(keypoints))
 
     def prototypes(self) -> Tensor:
-        """θ [K, C], unit rows; carries gradient only if `learned`."""
-        return F.normalize(self.weight if self.mode == "learned" else self.mean, dim=1)
+        """θ [K, C], unit rows; carries gradient only if `learned` or `both`."""
+        if self.mode == "learned":
+            return F.normalize(self.weight, dim=1)
+        return F.normalize(self.mean + self.weight if self.mode == "both" else self.mean, dim=1)
 
     @torch.no_grad()
     def update(self, features: Tensor, keypoint: Tensor) -> None:
@@ -56,7 +63,7 @@ class KeypointBank(nn.Module):
             0, keypoint, torch.ones_like(keypoint, dtype=self.count.dtype)
         )
         present = seen > 0
-        if self.mode == "momentum":
+        if self.mode in ("momentum", "both"):
             batch_mean = total[present] / seen[present, None]
             blended = self.momentum * self.mean[present] + (1 - self.momentum) * batch_mean
             self.mean[present] = F.normalize(blended, dim=1)

@@ -15,7 +15,8 @@ from torch import Tensor
 from coke_edge.errors import BundleError
 from coke_edge.files import replacing
 from coke_edge.manifest import ModelSpec
-from coke_edge.train.model import CokeModel
+from coke_edge.train.method import Method
+from coke_edge.train.methods import create_model
 from coke_edge.train.recipe import Recipe
 
 KEY = "coke_edge"  # of our JSON in the safetensors header
@@ -34,7 +35,7 @@ class Description(msgspec.Struct, forbid_unknown_fields=True):
 class Checkpoint:
     """A trained model, ready to use: evaluation mode, averaged weights, on the CPU."""
 
-    model: CokeModel
+    model: Method
     spec: ModelSpec
     recipe: Recipe
     training: dict[str, Any]
@@ -78,7 +79,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     tensors, description = read_checkpoint(file)
     tensors = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
     offline = msgspec.structs.replace(description.recipe, pretrained="none")
-    model = CokeModel(offline, len(description.spec.keypoints.names))
+    model = create_model(offline, len(description.spec.keypoints.names))
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:

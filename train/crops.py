@@ -16,10 +16,10 @@ from coke_edge.errors import CokeError
 from coke_edge.geometry import Affine, box_to_crop, transform
 from coke_edge.manifest import InputSpec, Keypoints2D
 from coke_edge.preprocess import crop
-from coke_edge.stream.images import list_images
+from coke_edge.train.batch import Batch
 from coke_edge.train.data.images import ImageCache
 from coke_edge.train.data.sample import UNLABELLED, KeypointDataset, Sample
-from coke_edge.train.model import Batch
+from coke_edge.train.occluders import OccluderFolder
 from coke_edge.train.occlusion import hide_covered, paste_occluders
 from coke_edge.train.recipe import Recipe
 
@@ -86,7 +86,7 @@ def occluder_photos(recipe: Recipe, samples: Sequence[Sample]) -> list[Path]:
     """Where occluders are cut from: the recipe's folder, or the training images themselves."""
     if recipe.occluder_images is None:
         return sorted({sample.image for sample in samples})
-    return list_images(Path(recipe.occluder_images))
+    return OccluderFolder.parse(recipe.occluder_images).files()
 
 
 def flip_order(keypoints: Keypoints2D) -> NDArray[np.int64]:

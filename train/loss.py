@@ -1,8 +1,9 @@
 """The loss against the two banks, and the terms over all cells of the image.
 
 Symbols: f unit features, θ_j prototypes, β_c clutter, p_k position of keypoint k in crop pixels, τ temperature,
-w clutter weight. Sources: the authors' training code for `contrastive` and `repulsion`; `dense` and
-`presence` are ours.
+w clutter weight, h the heights of a heat map. Sources: the authors' training code for `contrastive` and `repulsion`;
+`dense` and `presence` are ours, and at τ = 1 with logits for similarities the cross-entropy of a heat map; `squared`
+is the usual regression of heat maps.
 """
 
 from __future__ import annotations
@@ -72,16 +73,38 @@ def presence(
     return mean_or_zero(terms, similarity)
 
 
+def squared(
+    height: Tensor,  # [B, K, H, W]
+    cells: Tensor,  # [B, K, 2] fractional (column, row) of each keypoint
+    visible: Tensor,  # [B, K] bool
+    sigma: float,
+) -> Tensor:
+    """mean over visible keypoints of  Σ_p (h_p − g_p)²,  g a Gaussian of `sigma` cells and height 1 around each."""
+    _, _, h, w = height.shape
+    target = bumps(cells[visible], h, w, sigma).to(height.dtype)
+    return mean_or_zero((height.flatten(2)[visible] - target).square().sum(1), height)
+
+
+def emptiness(height: Tensor, hidden: Tensor) -> Tensor:
+    """mean over hidden keypoints, bool [B, K], of  Σ_p h_p²  over their maps [B, K, H, W]: they are nowhere."""
+    return mean_or_zero(height.flatten(2)[hidden].square().sum(1), height)
+
+
 def mean_or_zero(terms: Tensor, anchor: Tensor) -> Tensor:
     """The mean, or a zero that still belongs to the graph of `anchor` if there is no term."""
     return terms.mean() if len(terms) else anchor.sum() * 0.0
 
 
 def gaussian(cells: Tensor, height: int, width: int, sigma: float) -> Tensor:
-    """Normalised Gaussians [n, H·W] around fractional cells [n, 2] (column, row)."""
+    """Gaussians [n, H·W] around fractional cells [n, 2] (column, row), each of sum 1."""
+    g = bumps(cells, height, width, sigma)
+    return g / g.sum(1, keepdim=True).clamp_min(1e-12)
+
+
+def bumps(cells: Tensor, height: int, width: int, sigma: float) -> Tensor:
+    """Gaussians [n, H·W] around fractional cells [n, 2] (column, row), each of height 1."""
     x = torch.arange(width, device=cells.device, dtype=torch.float32)
     y = torch.arange(height, device=cells.device, dtype=torch.float32)
     gx = torch.exp(-((x - cells[:, :1]) ** 2) / (2 * sigma**2))  # [n, W]
     gy = torch.exp(-((y - cells[:, 1:]) ** 2) / (2 * sigma**2))  # [n, H]
-    g = (gy[:, :, None] * gx[:, None, :]).flatten(1)
-    return g / g.sum(1, keepdim=True).clamp_min(1e-12)
+    return (gy[:, :, None] * gx[:, None, :]).flatten(1)

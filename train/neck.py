@@ -1,4 +1,4 @@
-"""The light neck: strides 8, 16 and 32 fused top-down into one map at stride 8."""
+"""The light neck: maps at strides 8, 16, 32 … fused top-down into one map at stride 8."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Neck(nn.Module):
         self.project = nn.Conv2d(channels, channels, 1)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        """Maps at strides 8, 16, 32 [B, widths[i], H/8/2^i, W/8/2^i] → [B, C, H/8, W/8]."""
+        """Maps at strides 8, 16, 32 … [B, widths[i], H/8/2^i, W/8/2^i] → [B, C, H/8, W/8]."""
         fine_to_coarse = list(zip(self.lateral, self.context, maps, strict=True))
         lateral, context, deepest = fine_to_coarse[-1]
         x = context(lateral(deepest))

@@ -90,21 +90,43 @@ def paste(
     image: Image, cover: Image, polygon: NDArray[np.int32], photos: Sequence[Image], rng: np.random.Generator
 ) -> None:
     """Fill `polygon` in `image` with a piece of a photo, in place, and set `cover` to 1 there."""
-    height, width = cover.shape
+    stencil, corner = filled(polygon, cover.shape)
+    if stencil.size:
+        lay(image, cover, stencil, corner, texture(photos, stencil.shape, rng), rng)
+
+
+def filled(polygon: NDArray[np.int32], shape: tuple[int, ...]) -> tuple[Image, tuple[int, int]]:
+    """The stencil uint8 [h, w] of a polygon [m, 2] in a frame of `shape`, and its upper left corner (x, y).
+
+    It is 1 inside the polygon and 0 elsewhere, cut off at the frame; empty if the polygon lies outside.
+    """
+    height, width = shape
     x0, y0 = np.maximum(polygon.min(axis=0), 0)
     x1, y1 = np.minimum(polygon.max(axis=0) + 1, [width, height])
     if x1 <= x0 or y1 <= y0:
-        return
+        return np.zeros((0, 0), np.uint8), (0, 0)
     stencil = np.zeros((y1 - y0, x1 - x0), np.uint8)
     cv2.fillPoly(stencil, [polygon - [x0, y0]], 1)
-    patch = texture(photos, stencil.shape, rng)
+    return stencil, (int(x0), int(y0))
+
+
+def lay(
+    image: Image,
+    cover: Image,
+    stencil: Image,
+    corner: tuple[int, int],
+    patch: Image,
+    rng: np.random.Generator,
+) -> None:
+    """Put `patch` [h, w, 3] where `stencil` [h, w] is 1, from `corner` (x, y) on, in place; set `cover` to 1 there."""
+    window = np.s_[corner[1] : corner[1] + stencil.shape[0], corner[0] : corner[0] + stencil.shape[1]]
+    region = image[window]
     if rng.random() < 0.5:  # a soft edge, lest a sharp one be what gives an occluder away
         weight = cv2.GaussianBlur(stencil.astype(np.float32), (5, 5), 0) * stencil
-        region = image[y0:y1, x0:x1]
         region[:] = cv2.blendLinear(patch, region, weight, 1 - weight)
     else:
-        cv2.copyTo(patch, stencil, image[y0:y1, x0:x1])
-    cover[y0:y1, x0:x1] |= stencil
+        cv2.copyTo(patch, stencil, region)
+    cover[window] |= stencil
 
 
 def texture(photos: Sequence[Image], shape: tuple[int, ...], rng: np.random.Generator) -> Image:

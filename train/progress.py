@@ -16,7 +16,7 @@ from rich.progress import (
     Progress as Bar,
 )
 
-from coke_edge.train.model import Losses
+from coke_edge.train.method import Losses
 from coke_edge.train.state import Progress
 
 

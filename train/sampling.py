@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
+from coke_edge.train.batch import Batch
 from coke_edge.train.data.sample import HIDDEN, VISIBLE
 from coke_edge.train.recipe import Recipe
-
-if TYPE_CHECKING:
-    from coke_edge.train.model import Batch
 
 
 def cells_of(points: Tensor, stride: int) -> Tensor:
@@ -34,8 +30,8 @@ def draw_clutter(features: Tensor, prototypes: Tensor, batch: Batch, recipe: Rec
 
     Per image, `clutter_per_image` cells that lie farther than `clutter_distance` px from every visible keypoint
     (at distance 0: other than the keypoints' own cells) and, if asked, outside the box: uniformly, or with
-    `clutter_hard` those most like a prototype among four times as many. The cells of hidden keypoints join them
-    where a null class is trained: what covers a keypoint is clutter.
+    `clutter_hard` those most like a prototype among four times as many. With `clutter_covered` the cells of hidden
+    keypoints join them.
     """
     b, _, h, w = features.shape
     device = features.device
@@ -53,7 +49,7 @@ def draw_clutter(features: Tensor, prototypes: Tensor, batch: Batch, recipe: Rec
         x, y = centre[..., 0], centre[..., 1]
         allowed &= (x < x0) | (x > x1) | (y < y0) | (y > y1)
     chosen = choose(features, prototypes, allowed.flatten(1), batch.seed, recipe)
-    if recipe.presence:
+    if recipe.clutter_covered:
         chosen = torch.cat([chosen, covered_cells(batch, h, w, stride)])
     return chosen
 

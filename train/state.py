@@ -13,7 +13,7 @@ from coke_edge.errors import BundleError, CokeError
 from coke_edge.manifest import ModelSpec
 from coke_edge.train.average import AveragedModel
 from coke_edge.train.checkpoint import Description, read_checkpoint, save_checkpoint
-from coke_edge.train.model import CokeModel
+from coke_edge.train.method import Method
 from coke_edge.train.recipe import Recipe
 
 
@@ -32,14 +32,14 @@ class Progress:
 class TrainState:
     """The model, its averaged copy, the optimiser, and how far they have come."""
 
-    def __init__(self, model: CokeModel, optimizer: torch.optim.Optimizer, decay: float) -> None:
+    def __init__(self, model: Method, optimizer: torch.optim.Optimizer, decay: float) -> None:
         self.model = model
         self.optimizer = optimizer
         self.averaged = AveragedModel(model, decay)
         self.progress = Progress()
 
     @property
-    def best_guess(self) -> CokeModel:
+    def best_guess(self) -> Method:
         """The averaged model: what is validated, kept and exported."""
         return self.averaged.module
 

@@ -16,21 +16,24 @@ from torch import Tensor
 
 from coke_edge.detector import Detector
 from coke_edge.errors import CokeError
-from coke_edge.kernels.spec import HeadSpec
+from coke_edge.kernels.spec import HeadSpec, Rule
 from coke_edge.manifest import InputSpec, ModelSpec
+from coke_edge.train.batch import Batch
 from coke_edge.train.checkpoint import Checkpoint, Description, load_checkpoint, save_checkpoint
 from coke_edge.train.crops import Crops, batches, make_loader
 from coke_edge.train.data.sample import KeypointDataset
 from coke_edge.train.evaluate import Evaluation, evaluate
+from coke_edge.train.method import Losses, Method
+from coke_edge.train.methods import create_model
 from coke_edge.train.metrics import USUAL_THRESHOLD
-from coke_edge.train.model import STRIDE, Batch, CokeModel, Losses
 from coke_edge.train.recipe import Recipe
 from coke_edge.train.report import contact_sheet
 from coke_edge.train.run_log import RunLog
 from coke_edge.train.schedule import make_optimizer, set_rates
 from coke_edge.train.state import Progress, TrainState, prefixed
 from coke_edge.train.torch_backend import TorchBackend
-from coke_edge.train.visibility import RULES, calibrate
+from coke_edge.train.visibility import calibrate
+from coke_edge.train.warm_start import warm_start
 
 MARGIN_STEPS = (1.0, 0.85, 0.9, 0.95, 1.05)  # of the recipe's margin, tried on the validation images
 
@@ -67,7 +70,10 @@ class Trainer:
         self.fabric.seed_everything(recipe.seed, verbose=False)
         # A run that goes on has its weights already: where they once came from need not be there any more.
         start = msgspec.structs.replace(recipe, pretrained="none") if resume else recipe
-        model = CokeModel(start, len(train.keypoints.names))
+        model = create_model(start, len(train.keypoints.names))
+        if recipe.start and not resume:
+            warm_start(model, recipe.start)
+        self.rules = rules_tried(recipe, model)
         # On its device before the optimiser and its restored state, which Fabric does not move.
         model.to(self.fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.spec = initial_spec(recipe, model, train)
@@ -206,13 +212,12 @@ class Trainer:
         if self.val_data.samples:
             best = load_checkpoint(self.folder / "best.safetensors")
             best.model.to(self.fabric.device)
-            rules = RULES if self.recipe.rule == "auto" else (self.recipe.rule,)
             spec, figures = calibrate(
                 best.model,
                 best.spec,
                 self.val_data,
                 seed=self.recipe.seed,
-                rules=rules,
+                rules=self.rules,
                 margins=margins_seen(self.recipe),
             )
             tensors = prefixed("model.", best.model.state_dict())
@@ -297,16 +302,28 @@ def make_fabric(devices: int, accelerator: str) -> Fabric:
         ) from error
 
 
-def initial_spec(recipe: Recipe, model: CokeModel, data: KeypointDataset) -> ModelSpec:
+def rules_tried(recipe: Recipe, model: Method) -> tuple[Rule, ...]:
+    """The score rules to choose from, the plainest first. Raises CokeError if the recipe's is none of the method's."""
+    if recipe.rule == "auto":
+        return model.rules
+    if recipe.rule not in model.rules:
+        raise CokeError(
+            f"the rule {recipe.rule} needs a clutter bank, which the method {recipe.method} does not have: "
+            "leave --rule at auto"
+        )
+    return (recipe.rule,)
+
+
+def initial_spec(recipe: Recipe, model: Method, data: KeypointDataset) -> ModelSpec:
     """The model's description before calibration."""
     mean, std = ((float(a), float(b), float(c)) for a, b, c in (model.mean.tolist(), model.std.tolist()))
     red, green, blue = (round(255 * value) for value in mean)
     return ModelSpec(
         keypoints=data.keypoints,
         input=InputSpec(recipe.width, recipe.height, recipe.box_margin, (blue, green, red), mean, std),
-        stride=STRIDE,
+        stride=model.stride,
         head=HeadSpec(
-            rule="similarity" if recipe.rule == "auto" else recipe.rule,
+            rule=rules_tried(recipe, model)[0],
             temperature=recipe.temperature,
             clutter_weight=recipe.clutter_weight,
         ),

@@ -24,9 +24,8 @@ from coke_edge.train import metrics
 from coke_edge.train.data.images import ImageCache
 from coke_edge.train.data.sample import HIDDEN, VISIBLE, KeypointDataset
 from coke_edge.train.evaluate import CACHE_BYTES, evaluate
-from coke_edge.train.model import CokeModel
 from coke_edge.train.occlusion import hide_covered, paste_occluders
-from coke_edge.train.torch_backend import TorchBackend
+from coke_edge.train.torch_backend import Scorer, TorchBackend
 
 RULES: tuple[Rule, ...] = get_args(Rule)
 COVERAGES = ((0.0, 0.0), (0.1, 0.3), (0.3, 0.6))  # of the box; one pass over the images each
@@ -44,7 +43,7 @@ Image = NDArray[np.uint8]
 class Candidate(NamedTuple):
     """A model under a specification that is being tried."""
 
-    model: CokeModel
+    model: Scorer
     spec: ModelSpec
 
     def detector(self) -> Detector:
@@ -68,7 +67,7 @@ class Observations(NamedTuple):
 
 
 def calibrate(
-    model: CokeModel,
+    model: Scorer,
     spec: ModelSpec,
     dataset: KeypointDataset,
     photos: Sequence[Image] | None = None,
@@ -105,7 +104,7 @@ def at_most(count: int, dataset: KeypointDataset, seed: int) -> KeypointDataset:
 
 
 def choose_rule(
-    model: CokeModel, spec: ModelSpec, dataset: KeypointDataset, rules: Sequence[Rule] = RULES
+    model: Scorer, spec: ModelSpec, dataset: KeypointDataset, rules: Sequence[Rule] = RULES
 ) -> tuple[ModelSpec, dict[str, float]]:
     """`spec` with the rule of the best PCK at the usual threshold (the first on a tie), and PCK by rule."""
     specs = [msgspec.structs.replace(spec, head=dataclasses.replace(spec.head, rule=rule)) for rule in rules]
@@ -114,7 +113,7 @@ def choose_rule(
 
 
 def choose_margin(
-    model: CokeModel, spec: ModelSpec, dataset: KeypointDataset, margins: Sequence[float]
+    model: Scorer, spec: ModelSpec, dataset: KeypointDataset, margins: Sequence[float]
 ) -> tuple[ModelSpec, dict[str, float]]:
     """`spec` with the margin of the best PCK (the first on a tie), and PCK by margin.
 
@@ -126,9 +125,7 @@ def choose_margin(
     return specs[best], {f"{margin:g}": value for margin, value in zip(margins, pck, strict=True)}
 
 
-def best_of(
-    model: CokeModel, specs: Sequence[ModelSpec], dataset: KeypointDataset
-) -> tuple[int, list[float]]:
+def best_of(model: Scorer, specs: Sequence[ModelSpec], dataset: KeypointDataset) -> tuple[int, list[float]]:
     """Which specification has the best PCK at the usual threshold, and the PCK of all."""
     threshold = metrics.USUAL_THRESHOLD[dataset.normaliser]
     pck = [

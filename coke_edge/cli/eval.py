@@ -5,16 +5,27 @@ from __future__ import annotations
 import enum
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from coke_edge.cli.azimuth import AzimuthOption, with_azimuth
 from coke_edge.cli.next_step import next_step, say
+from coke_edge.cli.occlusion import (
+    OccludersOption,
+    OcclusionOption,
+    Plan,
+    SeedOption,
+    levels_json,
+    plan_occlusion,
+    show_levels,
+)
 from coke_edge.cli.tables import cell, latency_sentence, number
 from coke_edge.errors import CokeError
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
     from coke_edge.train.evaluate import Evaluation
 
@@ -40,7 +51,10 @@ def evaluate_model(
         str, typer.Option(help="auto; torch for checkpoints; onnxruntime, … for bundles")
     ] = "auto",
     precision: Annotated[
-        str, typer.Option(help="auto, fp32, fp16, int8 or fp8, of a bundle; auto is the backend's")
+        str, typer.Option(help="auto, fp32, fp16, int8 or fp8; auto is the backend's, fp32 of a checkpoint")
+    ] = "auto",
+    accelerator: Annotated[
+        str, typer.Option(help="where torch runs a checkpoint: auto, cpu or cuda")
     ] = "auto",
     thresholds: Annotated[
         str | None, typer.Option(help="PCK thresholds, e.g. 0.05,0.1,0.2 (in normalising lengths)")
@@ -48,6 +62,10 @@ def evaluate_model(
     include_hidden: Annotated[
         bool, typer.Option("--include-hidden", help="count keypoints annotated as hidden, too")
     ] = False,
+    azimuth: AzimuthOption = None,
+    occlusion: OcclusionOption = None,
+    occluders: OccludersOption = None,
+    seed: SeedOption = 0,
     limit: Annotated[int | None, typer.Option(min=1, help="only the first so many objects")] = None,
     report: Annotated[
         Path | None, typer.Option(help="folder for curve, worst cases and all predictions")
@@ -56,20 +74,37 @@ def evaluate_model(
 ) -> None:
     """Measure a model on a data set.
 
-    PCK for all keypoints and for each, visibility where the data set marks occlusion, and latency.
+    PCK for all keypoints and for each, visibility where the data set marks occlusion, and latency. With --occlusion the
+    same under occluders: keypoints under one are scored for visibility, not for position.
     """
     from rich.console import Console
 
     chosen = parse_thresholds(thresholds)
+    plan = plan_occlusion(occlusion, occluders, report, model)
     from coke_edge.train.data import load_dataset
     from coke_edge.train.evaluate import evaluate, open_model
 
-    detector = open_model(model, backend, precision)
+    data = with_azimuth(data, azimuth)
+    detector = open_model(model, backend, precision, accelerator)
     dataset = load_dataset(data, split.value)
-    result = evaluate(
-        detector, dataset, thresholds=chosen, include_hidden=include_hidden, limit=limit, model=model
-    )
     console = Console(stderr=True)
+    options: dict[str, Any] = {
+        "thresholds": chosen,
+        "include_hidden": include_hidden,
+        "limit": limit,
+        "model": model,
+    }
+    if plan is not None:
+        from coke_edge.train.robustness import evaluate_levels
+
+        results = evaluate_levels(detector, dataset, plan.levels, plan.occluders, seed, **options)
+        if as_json:
+            typer.echo(levels_json(results, plan, seed))
+        else:
+            show_levels(results, Console())
+        next_step(console, *occlude_arguments(data, split, plan, seed))
+        return
+    result = evaluate(detector, dataset, **options)
     if as_json:
         typer.echo(json.dumps(result.to_json()))
     else:
@@ -115,18 +150,53 @@ def show(result: Evaluation, console: Console) -> None:
             escape(name), str(figures["count"]), *(cell(value, 1) for value in figures["pck"].values())
         )
     table.add_section()
-    for name, row in (("all", result.pck), ("left/right forgiven", result.left_right_forgiven)):
+    for name, row in (
+        ("all", result.pck),
+        ("left/right forgiven", result.left_right_forgiven),
+        (
+            "mean over keypoints" + (", then categories" if len(result.per_category) > 1 else ""),
+            result.keypoint_mean,
+        ),
+    ):
         table.add_row(name, str(result.keypoints), *(cell(value, 1) for value in row.values()), style="bold")
     console.print(table)
+    if len(result.per_category) > 1:
+        console.print(category_table(result))
     lines = [
         f"Median error {cell(result.median_error_px, 2)} px",
         f"Visibility AUROC {cell(result.visibility_auroc, 3)}",
         latency_sentence(result.latency_ms, result.objects),
     ]
+    lines += [f"{count} objects left out: {reason}" for reason, count in result.left_out.items()]
     if result.excluded:
         lines.append(f"{result.excluded} objects left out: their {result.normaliser} length is unknown")
     for line in lines:
         console.print(line, highlight=False)
+
+
+def category_table(result: Evaluation) -> Table:
+    """PCK of each category: over its keypoints together, and their mean."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(caption="PCK [%]: all keypoints of the category together / mean over its keypoints")
+    table.add_column("category")
+    table.add_column("objects", justify="right")
+    for threshold in result.pck:
+        table.add_column(f"@{threshold}", justify="right")
+    for name, row in result.per_category.items():
+        both = zip(row["pck"].values(), row["keypoint_mean"].values(), strict=True)
+        cells = (f"{cell(together, 1)} / {cell(mean, 1)}" for together, mean in both)
+        table.add_row(escape(name), str(row["objects"]), *cells)
+    return table
+
+
+def occlude_arguments(data: str, split: SplitName, plan: Plan, seed: int) -> tuple[object, ...]:
+    """How the same images are written to disk."""
+    levels = [level for level in plan.levels if level != "L0"] or ["L1"]
+    folder = plan.occluders.text if plan.occluders else "PHOTOS"
+    options = ("--levels", ",".join(levels), "--occluders", folder, "--seed", seed, "--split", split.value)
+    return ("data", "occlude", data, "occluded", *options)
 
 
 def next_arguments(model: str, data: str, split: SplitName, report: Path | None) -> tuple[str, ...]:

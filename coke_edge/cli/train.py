@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from coke_edge.cli.azimuth import AzimuthOption, with_azimuth
 from coke_edge.cli.next_step import next_step, say
 from coke_edge.cli.tables import number
 from coke_edge.errors import CokeError
@@ -80,6 +81,7 @@ def train(
     resume: Annotated[
         Path | None, typer.Option(help="run folder to continue, exactly where it stopped")
     ] = None,
+    azimuth: AzimuthOption = None,
     stop_after: Annotated[
         int | None, typer.Option(min=1, help="stop when so many epochs are done; resume later")
     ] = None,
@@ -94,12 +96,13 @@ def train(
     Ctrl-C saves the run, and `--resume` continues it.
     """
     # What can be said at once is said before torch is imported, which takes seconds.
-    if resume is not None and (data or recipe or overrides or out):
+    if resume is not None and (data or recipe or overrides or out or azimuth):
         raise CokeError(
-            "--resume continues a run as it was begun: give no data, out, recipe or recipe keys with it"
+            "--resume continues a run as it was begun: give no data, azimuth, out, recipe or recipe keys with it"
         )
     if resume is None and not data:
         raise CokeError("say what to train on with --data, for example --data lsp:PATH")
+    data = with_azimuth(data, azimuth)
     chosen = make_recipe(recipe or "edge", **overrides)
 
     from coke_edge.train.cpu import prepare_cpu
@@ -133,7 +136,10 @@ def report(trainer: Any, stop_after: int | None, as_json: bool) -> None:
     if progress.finished:
         measured = f"PCK {progress.best_pck:.1f} on validation" if progress.best_pck >= 0 else "not validated"
         say(console, f"Best model: {folder / 'best.safetensors'} ({measured})")
-        next_step(console, "export", folder, "-o", "model.coke")
+        if trainer.recipe.method == "coke":
+            next_step(console, "export", folder, "-o", "model.coke")
+        else:  # a baseline is there to be measured
+            next_step(console, "eval", folder, "--data", trainer.train_data.name)
     else:
         say(console, f"Stopped after {number(progress.epoch, 'epoch')}, saved in {folder}.")
         next_step(console, "train", "--resume", folder)

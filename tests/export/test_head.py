@@ -157,8 +157,8 @@ def test_uses_standard_operators_only_and_meets_the_bank_no_more_than_needed() -
         assert {node.domain for node in function} == {""}
         return sum(node.op_type == "MatMul" for node in function)
 
-    # The prototypes, and the clutter at the peaks; only margin and log-odds need it at every cell.
-    assert (matmuls("similarity"), matmuls("margin"), matmuls("log_odds")) == (2, 3, 3)
+    # Lengths, the prototypes, and the clutter at the peaks; only margin and log-odds need it at every cell.
+    assert (matmuls("similarity"), matmuls("margin"), matmuls("log_odds")) == (3, 4, 4)
 
 
 def test_every_form_has_the_same_signature() -> None:

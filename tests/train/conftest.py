@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from coke_edge.kernels.spec import HeadSpec
+from coke_edge.kernels.torch_reference import ScoreMaps, score_maps
 from coke_edge.manifest import InputSpec, Keypoints2D, ModelSpec
 from coke_edge.train.data.sample import HIDDEN, VISIBLE, KeypointDataset, Sample
 
@@ -58,15 +59,17 @@ TRUNK = Keypoints2D(
 )
 
 
-class ColourModel(nn.Module):
+class ColourModel:
     """Features [B, 4, H/8, W/8]: a cell's mean colour less grey, and a constant: nearest a prototype where a
     blob is strongest."""
 
     def __init__(self) -> None:
-        super().__init__()
         hues = torch.tensor(HUES, dtype=torch.float32) - GREY
         self.prototypes = F.normalize(F.pad(hues, (0, 1)), dim=1)
         self.clutter = torch.tensor([[0.0, 0.0, 0.0, 1.0], [0.5, 0.5, 0.5, 0.5]])
+
+    def score_maps(self, image: Tensor, head: HeadSpec) -> ScoreMaps:
+        return score_maps(self.features(image), self.prototypes, self.clutter, head)
 
     def features(self, image: Tensor) -> Tensor:
         x = image.float().permute(0, 3, 1, 2) - GREY

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 import torch
@@ -57,18 +59,46 @@ def test_momentum_is_the_authors_update_of_the_visible_ones() -> None:
     np.testing.assert_array_equal(bank.prototypes()[0], old[0])
 
 
-def test_only_learned_prototypes_receive_gradient() -> None:
-    learned = KeypointBank(2, 8, "learned")
+def test_both_is_the_momentum_prototype_and_what_gradient_adds_to_it() -> None:
+    rng = np.random.default_rng(2)
+    torch.manual_seed(0)
+    bank = KeypointBank(2, 8, "both", momentum=0.8)
+    torch.manual_seed(0)
+    average = KeypointBank(2, 8, "momentum", momentum=0.8)
+    for _ in range(3):
+        features, keypoint = torch.from_numpy(unit_rows(rng, 4)), torch.tensor([0, 1, 1, 0])
+        bank.update(features, keypoint)
+        average.update(features, keypoint)
+        torch.testing.assert_close(bank.prototypes(), average.prototypes(), rtol=0, atol=0)
+    residual = rng.normal(size=(2, 8)).astype(np.float32)
+    bank.weight.data.copy_(torch.from_numpy(residual))
+    summed = average.prototypes().numpy() + residual
+    expected = summed / np.linalg.norm(summed, axis=1, keepdims=True)
+    np.testing.assert_allclose(bank.prototypes().detach(), expected, atol=1e-6)
+
+
+def test_the_bank_may_move_between_the_loss_and_its_gradient() -> None:
+    bank = KeypointBank(2, 8, "both")
+    loss = (bank.prototypes() @ torch.ones(8)).sum()
+    bank.update(torch.from_numpy(unit_rows(np.random.default_rng(0), 2)), torch.tensor([0, 1]))
+    loss.backward()
+    assert bank.weight.grad is not None
+
+
+@pytest.mark.parametrize("mode", ["learned", "both"])
+def test_only_prototypes_that_are_learned_receive_gradient(mode: Literal["learned", "both"]) -> None:
+    learned = KeypointBank(2, 8, mode)
+    assert [name for name, _ in learned.named_parameters()] == ["weight"]
     learned.prototypes().sum().backward()
     assert learned.weight.grad is not None
     assert learned.weight.grad.abs().sum() > 0
-    for mode in ("average", "momentum"):
-        bank = KeypointBank(2, 8, mode)
+    for other in ("average", "momentum"):
+        bank = KeypointBank(2, 8, other)
         assert not list(bank.parameters())
         assert not bank.prototypes().requires_grad
 
 
-@pytest.mark.parametrize("mode", ["average", "momentum", "learned"])
+@pytest.mark.parametrize("mode", ["average", "momentum", "learned", "both"])
 def test_prototypes_are_unit_rows(mode: str) -> None:
     bank = KeypointBank(4, 8, mode)  # type: ignore[arg-type]
     bank.update(torch.from_numpy(unit_rows(np.random.default_rng(0), 3)), torch.tensor([0, 0, 2]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 from types import SimpleNamespace
@@ -61,11 +62,8 @@ def test_a_model_that_is_right_scores_100_and_reports_what_it_ran_on(world):
 
 def test_a_swap_of_left_and_right_is_wrong_unless_forgiven(world):
     names = world.spec.keypoints.names
-    swapped = SimpleNamespace(
-        prototypes=world.model.prototypes[[1, 0, 3, 2]],
-        clutter=world.model.clutter,
-        features=world.model.features,
-    )
+    swapped = copy.copy(world.model)
+    swapped.prototypes = world.model.prototypes[[1, 0, 3, 2]]
     result = evaluate(detector_of(dataclasses.replace(world, model=swapped)), world.dataset, progress=False)
     assert result.pck["0.1"] == 0
     assert result.left_right_forgiven["0.1"] == 100

@@ -123,6 +123,29 @@ def test_dense_and_presence_at_equal_weights_are_one_softmax_with_a_null_class()
     torch.testing.assert_close(parts, joint, rtol=1e-5, atol=1e-6)
 
 
+@given(seed=st.integers(0, 999))
+@settings(max_examples=20, deadline=None)
+def test_squared_and_emptiness_are_their_formulas(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    b, k, h, w, sigma = 2, 3, 4, 5, 1.3
+    maps = rng.normal(size=(b, k, h, w))
+    cells = rng.uniform(0, [w - 1, h - 1], (b, k, 2))
+    state = rng.integers(0, 3, (b, k))
+    y, x = np.mgrid[:h, :w]
+    near, nothing = [], []
+    for i, j in np.ndindex(b, k):
+        cx, cy = cells[i, j]
+        bump = np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / (2 * sigma**2))
+        near += [((maps[i, j] - bump) ** 2).sum()] * bool(state[i, j] == 2)
+        nothing += [(maps[i, j] ** 2).sum()] * bool(state[i, j] == 1)
+    cells[state != 2] = np.nan
+    given_maps, given_state = torch.from_numpy(maps), torch.from_numpy(state)
+    got = loss.squared(given_maps, torch.from_numpy(cells), given_state == 2, sigma)
+    assert math.isclose(float(got), np.mean(near) if near else 0.0, rel_tol=1e-6)
+    got = loss.emptiness(given_maps, given_state == 1)
+    assert math.isclose(float(got), np.mean(nothing) if nothing else 0.0, rel_tol=1e-6)
+
+
 def test_gradients_are_finite_when_a_keypoint_is_unlabelled() -> None:
     s = torch.zeros(1, 2, 3, 3, requires_grad=True)
     cells = torch.tensor([[[1.0, 1.0], [math.nan, math.nan]]])

@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from coke_edge.errors import CokeError
+from coke_edge.train.batch import Batch
 from coke_edge.train.data.sample import HIDDEN, VISIBLE
-from coke_edge.train.model import Batch, CokeModel, normalise
+from coke_edge.train.method import normalise
+from coke_edge.train.model import CokeModel
 from coke_edge.train.recipe import make_recipe
 
 TINY = {
@@ -76,7 +78,7 @@ def test_the_total_is_the_weighted_sum_and_parts_can_be_off() -> None:
     assert float(only.dense) == 0.0
 
 
-@pytest.mark.parametrize("prototypes", ["learned", "average", "momentum"])
+@pytest.mark.parametrize("prototypes", ["learned", "average", "momentum", "both"])
 def test_gradient_reaches_backbone_and_learned_prototypes(prototypes: str) -> None:
     model = CokeModel(make_recipe(**TINY, prototypes=prototypes, freeze_to_stride=4), 3).train()
     model(batch()).total.backward()
@@ -85,7 +87,7 @@ def test_gradient_reaches_backbone_and_learned_prototypes(prototypes: str) -> No
     trainable = {n for n, p in model.named_parameters() if p.requires_grad and p.grad is not None}
     assert any(name.startswith("backbone.") for name in trainable)
     assert not any(p.grad is not None for p in model.parameters() if not p.requires_grad)
-    assert ("keypoint_bank.weight" in trainable) == (prototypes == "learned")
+    assert ("keypoint_bank.weight" in trainable) == (prototypes in ("learned", "both"))
     assert "null_logit" in trainable
 
 
@@ -105,3 +107,10 @@ def test_under_mixed_precision_the_losses_stay_in_float32() -> None:
     assert all(part.dtype == torch.float32 for part in losses)
     torch.testing.assert_close(losses.total, expected.total, rtol=0.05, atol=0.05)
     assert not torch.equal(losses.total, expected.total)  # the network did run in bfloat16
+
+
+def test_a_wide_stem_leaves_the_features_at_stride_8() -> None:
+    model = CokeModel(make_recipe(**TINY, stem_stride=4), 3).eval()
+    assert model.features(torch.zeros(1, 64, 128, 3, dtype=torch.uint8)).shape == (1, 16, 8, 16)
+    with pytest.raises(CokeError, match="multiples of 64"):
+        model.features(torch.zeros(1, 96, 64, 3, dtype=torch.uint8))

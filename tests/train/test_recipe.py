@@ -21,6 +21,7 @@ def test_the_paper_recipe_has_nothing_of_ours() -> None:
     paper = make_recipe("paper")
     assert paper.dense == paper.presence == 0.0
     assert (paper.prototypes, paper.rule) == ("momentum", "similarity")
+    assert (paper.method, paper.clutter_covered) == ("coke", False)
     assert paper.occluders == paper.flip == paper.colour == 0.0
 
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from coke_edge.geometry import cells_to_crop, crop_to_cells
+from coke_edge.train.batch import Batch
 from coke_edge.train.data.sample import HIDDEN, UNLABELLED, VISIBLE
-from coke_edge.train.model import Batch
 from coke_edge.train.recipe import Recipe, make_recipe
 from coke_edge.train.sampling import cells_of, draw_clutter, gather_cells
 
@@ -50,7 +50,7 @@ def test_gather_reads_the_nearest_cell() -> None:
 
 
 def test_clutter_keeps_its_distance_from_visible_keypoints_only() -> None:
-    recipe = make_recipe(clutter_per_image=64, clutter_distance=20.0, presence=0.0)
+    recipe = make_recipe(clutter_per_image=64, clutter_distance=20.0, clutter_covered=False)
     b = batch([[10.0, 10.0], [50.0, 50.0], [50.0, 10.0]], [VISIBLE, HIDDEN, UNLABELLED])
     gap = centres(drawn(b, recipe)) - torch.tensor([10.0, 10.0])
     assert gap.norm(dim=1).min() > 20.0
@@ -61,14 +61,14 @@ def test_clutter_keeps_its_distance_from_visible_keypoints_only() -> None:
 
 
 def test_distance_zero_leaves_out_the_keypoints_own_cell() -> None:
-    recipe = make_recipe(clutter_per_image=64, clutter_distance=0.0, presence=0.0)
+    recipe = make_recipe(clutter_per_image=64, clutter_distance=0.0, clutter_covered=False)
     index = drawn(batch([[10.0, 10.0]], [VISIBLE]), recipe)
     assert 1 * CELLS + 1 not in index.tolist()
     assert len(index) == CELLS * CELLS - 1
 
 
 def test_clutter_outside_the_box() -> None:
-    recipe = make_recipe(clutter_per_image=64, clutter_outside_box=True, presence=0.0)
+    recipe = make_recipe(clutter_per_image=64, clutter_outside_box=True, clutter_covered=False)
     c = centres(drawn(batch([[30.0, 30.0]], [VISIBLE]), recipe))
     inside = ((c >= 16.0) & (c <= 47.0)).all(dim=1)
     assert not inside.any()
@@ -79,8 +79,8 @@ def test_hard_mining_draws_what_resembles_a_prototype() -> None:
     features = torch.zeros(1, 4, CELLS, CELLS)
     features[0, 2] = 1.0  # like no prototype …
     features[0, :, 7, :] = torch.tensor([1.0, 0.0, 0.0, 0.0])[:, None]  # … but the last row is like the first
-    recipe = make_recipe(clutter_per_image=4, clutter_hard=True, presence=0.0)
-    easy = make_recipe(clutter_per_image=4, presence=0.0)
+    recipe = make_recipe(clutter_per_image=4, clutter_hard=True, clutter_covered=False)
+    easy = make_recipe(clutter_per_image=4, clutter_covered=False)
     hard_rows = [
         (drawn(batch([[8.0, 8.0]], [VISIBLE], seed), recipe, features) // CELLS == 7).float().mean()
         for seed in range(20)
@@ -92,10 +92,12 @@ def test_hard_mining_draws_what_resembles_a_prototype() -> None:
     assert sum(hard_rows) > 2 * sum(easy_rows)
 
 
-def test_cells_of_hidden_keypoints_join_where_a_null_class_is_trained() -> None:
+def test_cells_of_hidden_keypoints_join_where_the_recipe_says_so() -> None:
     b = batch([[10.0, 10.0], [50.0, 50.0], [90.0, 50.0]], [VISIBLE, HIDDEN, HIDDEN])
-    index = drawn(b, make_recipe(clutter_per_image=0, presence=1.0))
-    assert index.tolist() == [6 * CELLS + 6]  # the third lies outside the crop
+    for presence in (0.0, 1.0):  # with a null class or without
+        index = drawn(b, make_recipe(clutter_per_image=0, presence=presence))
+        assert index.tolist() == [6 * CELLS + 6]  # the third lies outside the crop
+        assert len(drawn(b, make_recipe(clutter_per_image=0, presence=presence, clutter_covered=False))) == 0
 
 
 @pytest.mark.parametrize("seed", [0, 1])

@@ -19,7 +19,7 @@ from coke_edge.manifest import Keypoints2D
 from coke_edge.train.backbone import create_backbone
 from coke_edge.train.checkpoint import load_checkpoint, read_checkpoint
 from coke_edge.train.data.sample import HIDDEN, UNLABELLED, KeypointDataset, Sample
-from coke_edge.train.model import Losses
+from coke_edge.train.method import Losses
 from coke_edge.train.recipe import Recipe, make_recipe
 from coke_edge.train.state import Progress
 from coke_edge.train.trainer import Trainer, margins_seen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from types import SimpleNamespace
 
@@ -149,8 +150,8 @@ def test_annotated_hiding_counts_where_the_data_set_marks_it(world):
 
 
 def test_the_rule_is_the_one_that_finds_more(world):
-    clutter = world.model.prototypes[:1]
-    model = SimpleNamespace(prototypes=world.model.prototypes, clutter=clutter, features=world.model.features)
+    model = copy.copy(world.model)
+    model.clutter = world.model.prototypes[:1]
     spec, pck = choose_rule(model, world.spec, world.dataset)
     assert spec.head.rule == "similarity"  # the margin of the first keypoint is 0 everywhere
     assert pck["margin"] < pck["similarity"]

@@ -1,0 +1,109 @@
+"""Heat-map regression, the baseline: one map per keypoint, whose highest cell is the keypoint.
+
+With the cross-entropy the K maps z are logits: one softmax over all cells and, where a null class is trained, one
+learned logit ν_k more, "nowhere in this image". With the squared error they are heights: a Gaussian of height 1
+around a visible keypoint and, where a null class is trained, nothing for a hidden one.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from coke_edge.kernels.spec import HeadSpec
+from coke_edge.kernels.torch_reference import ScoreMaps
+from coke_edge.train import loss
+from coke_edge.train.batch import Batch
+from coke_edge.train.data.sample import HIDDEN, VISIBLE
+from coke_edge.train.method import Losses, Method, pyramid
+from coke_edge.train.recipe import Recipe
+from coke_edge.train.sampling import cells_of
+
+FLOOR = 1e-3  # height below which the squared error tells nothing apart
+
+
+class MapRegression(Method):
+    """Any network that gives K maps, possibly several times, each time supervised; the last ones count."""
+
+    rules = ("similarity",)
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        keypoints: int,
+        backbone: nn.Module,
+        neck: nn.Module,
+        kind: Literal["cross_entropy", "mse"],
+    ) -> None:
+        super().__init__(recipe, backbone, neck)
+        self.kind = kind
+        learned = kind == "cross_entropy" and recipe.presence > 0
+        self.null_logit = nn.Parameter(torch.zeros(keypoints)) if learned else None
+
+    @abstractmethod
+    def maps(self, features: Tensor) -> Tensor:
+        """What the neck gives → S times K maps [B, S, K, H, W]."""
+
+    def losses(self, features: Tensor, batch: Batch) -> Losses:
+        """Σ over the S sets of maps of `dense` + the recipe's presence · `presence`."""
+        visible, hidden = batch.visibility == VISIBLE, batch.visibility == HIDDEN
+        cells = cells_of(batch.keypoints, self.stride)
+        dense, presence = features.new_zeros(()), features.new_zeros(())
+        for maps in self.maps(features).unbind(1):
+            if self.kind == "mse":
+                dense = dense + loss.squared(maps, cells, visible, self.recipe.heatmap_sigma)
+                if self.recipe.presence:
+                    presence = presence + loss.emptiness(maps, hidden)
+            else:
+                dense = dense + loss.dense(maps, cells, visible, 1.0, self.recipe.dense_sigma)
+                if self.null_logit is not None:
+                    presence = presence + loss.presence(maps, visible, hidden, self.null_logit, 1.0)
+        none = features.new_zeros(())
+        return Losses(dense + self.recipe.presence * presence, none, none, dense, presence)
+
+    def score_maps(self, image: Tensor, head: HeadSpec) -> ScoreMaps:
+        """Score: z, or the logarithm of the height, so that a Gaussian's top is found exactly between cells.
+
+        Similarity, which visibility is read from: the logarithm of the cell's probability, or the height. There is
+        no clutter: its responses are −1, as of an empty bank.
+        """
+        maps = self.maps(self.features(image).float())[:, -1]
+        nothing = torch.full_like(maps[:, 0], -1.0)
+        if self.kind == "mse":
+            return ScoreMaps(maps.clamp_min(FLOOR).log(), maps, nothing, nothing)
+        return ScoreMaps(maps, self.log_probability(maps), nothing, nothing)
+
+    def log_probability(self, logits: Tensor) -> Tensor:
+        """log P(cell) [B, K, H, W], among all cells and the null class."""
+        total = logits.flatten(2).logsumexp(2)
+        if self.null_logit is not None:
+            total = torch.logaddexp(total, self.null_logit)
+        return logits - total[..., None, None]
+
+
+class HeatmapModel(MapRegression):
+    """CoKe's backbone and neck, and a 1×1 convolution to K maps at stride 8 in place of the banks."""
+
+    stride = 8
+
+    def __init__(self, recipe: Recipe, keypoints: int) -> None:
+        kind = "cross_entropy" if recipe.heatmap_loss == "auto" else recipe.heatmap_loss
+        super().__init__(recipe, keypoints, *pyramid(recipe), kind)
+        self.head = last_layer(recipe.channels, keypoints)
+
+    def maps(self, features: Tensor) -> Tensor:
+        """Features [B, C, H/8, W/8] → [B, 1, K, H/8, W/8]."""
+        out: Tensor = self.head(features)[:, None]
+        return out
+
+
+def last_layer(channels: int, keypoints: int) -> nn.Conv2d:
+    """The 1×1 convolution to the maps; they begin near 0, which is right for nearly every cell."""
+    layer = nn.Conv2d(channels, keypoints, 1)
+    nn.init.normal_(layer.weight, std=1e-3)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
