@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DATA ?= $(COKE_EDGE_DATA)
 
-.PHONY: demo demo-train demo-model test pycuda check lint types bench bench-head gpu-check trt-api clean
+.PHONY: demo demo-train demo-model test pycuda check lint types bench bench-peers bench-head gpu-check trt-api benchmark-docs clean
 
 demo: $(VENV)/.runtime  ## keypoints on a photo, with the model in the package
 	$(BIN)/coke-edge demo
@@ -43,8 +43,35 @@ types: $(VENV)/.dev
 	ln -s $(addprefix $(CURDIR)/,$(wildcard coke_edge/*) kernels export train benchmarks) build/types/coke_edge/
 	MYPYPATH=build/types $(BIN)/mypy
 
-bench: $(VENV)/.runtime  ## latency of the demo model on this machine, with raw samples
-	$(BIN)/python -m coke_edge.benchmarks.latency demo --out out/latency.json
+bench: $(VENV)/.runtime  ## latency, stages, start-up and memory of the demo model on this machine, with raw samples
+	$(BIN)/coke-edge bench demo --threads 1,2 --out out/bench --report
+
+# The race has environments of its own: one runs it, one converts MoveNet (TensorFlow), one exports YOLO (AGPL: nothing of
+# it is imported here). The last two are gigabytes large and can go once the models are there.
+OURS ?= demo
+PEERS := out/peers
+ENVIRONMENTS := benchmarks/peers/environments
+bench-peers: $(PEERS)/.race $(PEERS)/.movenet $(PEERS)/.yolo  ## the race against BlazePose, MoveNet and YOLO (LSP in $$COKE_EDGE_DATA; OURS="A.coke B.coke")
+	@test -d "$(DATA)/lsp" || { echo "set COKE_EDGE_DATA to the folder that holds lsp/"; exit 2; }
+	$(PEERS)/race/bin/python -m coke_edge.benchmarks.peers --data "lsp:$(DATA)/lsp" --ours $(OURS) --out $(PEERS)/result.json
+
+$(PEERS)/.race: pyproject.toml $(ENVIRONMENTS)/race.txt
+	$(PYTHON) -m venv $(PEERS)/race
+	$(PEERS)/race/bin/pip install --quiet --disable-pip-version-check -e . -r $(ENVIRONMENTS)/race.txt
+	$(PEERS)/race/bin/python -m coke_edge.benchmarks.peers.fetch_models $(PEERS)/models
+	touch $@
+
+$(PEERS)/.movenet: $(ENVIRONMENTS)/tensorflow.txt | $(PEERS)/.race
+	$(PYTHON) -m venv $(PEERS)/tensorflow
+	$(PEERS)/tensorflow/bin/pip install --quiet --disable-pip-version-check -r $(ENVIRONMENTS)/tensorflow.txt
+	$(PEERS)/tensorflow/bin/python -m benchmarks.peers.movenet_to_tflite $(PEERS)/models
+	touch $@
+
+$(PEERS)/.yolo: $(ENVIRONMENTS)/yolo.txt $(ENVIRONMENTS)/yolo_to_onnx.sh
+	$(PYTHON) -m venv $(PEERS)/yolo
+	$(PEERS)/yolo/bin/pip install --quiet --disable-pip-version-check -r $(ENVIRONMENTS)/yolo.txt
+	$(ENVIRONMENTS)/yolo_to_onnx.sh $(PEERS)/yolo $(PEERS)/models
+	touch $@
 
 # GPU machines often hold their own torch and Triton and reach no package registry: nothing is installed for these two.
 GPU_PYTHON ?= python3
@@ -53,6 +80,9 @@ gpu-check:  ## kernels, binaries and speed on this machine's NVIDIA GPU, in 8 mi
 
 bench-head:  ## the head alone: fused kernels beside torch on a GPU (DEVICE=cpu: numpy, torch, ONNX Runtime)
 	$(GPU_PYTHON) -m coke_edge.benchmarks.head --device $(or $(DEVICE),cuda) --out out/head.json
+
+benchmark-docs: $(VENV)/.dev  ## docs/benchmarks.md from what lies in benchmarks/results/; never edit the page
+	$(BIN)/python -m coke_edge.benchmarks.document
 
 trt-api: $(VENV)/.dev  ## list the names of every TensorRT version again, from the bindings on PyPI (needs a C compiler)
 	$(BIN)/python tests/fake_tensorrt/snapshot.py

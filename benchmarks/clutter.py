@@ -21,6 +21,7 @@ from coke_edge.export.banks import Banks
 from coke_edge.export.clutter import compress, features_of
 from coke_edge.export.crops import Crop
 from coke_edge.export.expected import decoded
+from coke_edge.export.trained import network_of
 from coke_edge.export.transfer import transfer
 from coke_edge.geometry import box_to_crop, transform
 from coke_edge.kernels import torch_reference
@@ -71,7 +72,7 @@ def see(checkpoint: Checkpoint, dataset: KeypointDataset) -> Seen:
         flags.append(visible)
         occluded.append(pasted)
         odd.append(number % 2 == 1)
-    features = features_of(checkpoint.model, crops)
+    features = features_of(network_of(checkpoint), crops)
     threshold = float(metrics.USUAL_THRESHOLD[dataset.normaliser])
     return Seen(
         features,
@@ -145,7 +146,7 @@ def aurocs(seen: Seen, probability: Float) -> list[float]:
 
 def compare(checkpoint: Checkpoint, dataset: KeypointDataset) -> None:
     """Print the table."""
-    spec, full = checkpoint.spec, Banks.of(checkpoint.model)
+    spec, full = checkpoint.spec, Banks.of(network_of(checkpoint))
     seen = see(checkpoint, dataset)
     print(
         f"{dataset.split}: {len(dataset.samples)} images, {int(seen.occluded.sum())} copies with occluders\n"

@@ -24,6 +24,7 @@ from coke_edge.export.banks import Banks
 from coke_edge.export.clutter import compress
 from coke_edge.export.graph import FEATURES, IR_VERSION, append_head, serialise
 from coke_edge.export.head import OPSET
+from coke_edge.export.trained import network_of
 from coke_edge.kernels.spec import Rule
 from coke_edge.train.checkpoint import Checkpoint, load_checkpoint
 from coke_edge.train.visibility import RULES
@@ -50,7 +51,7 @@ def head_session(checkpoint: Checkpoint, banks: Banks, rule: Rule, threads: int)
 
 def latency(checkpoint: Checkpoint, threads: int) -> None:
     """Milliseconds of the head by rule and size, one crop at a time; the sizes take turns, round by round."""
-    spec, full = checkpoint.spec, Banks.of(checkpoint.model)
+    spec, full = checkpoint.spec, Banks.of(network_of(checkpoint))
     shape = (1, full.clutter.shape[1], spec.input.height // spec.stride, spec.input.width // spec.stride)
     features = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
     sizes = [*(size for size in SIZES if size < len(full.clutter)), len(full.clutter)]

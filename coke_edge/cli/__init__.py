@@ -14,7 +14,19 @@ import typer.main
 
 from coke_edge.errors import CokeError
 
-COMMANDS = ("demo", "data", "train", "eval", "export", "info", "kernels", "build", "detect", "doctor")
+COMMANDS = (
+    "demo",
+    "data",
+    "train",
+    "eval",
+    "export",
+    "info",
+    "kernels",
+    "build",
+    "detect",
+    "bench",
+    "doctor",
+)
 
 # Top-level modules that come with an extra, for the sentence that says which one is missing.
 EXTRA_OF = {

@@ -102,11 +102,16 @@ def clocks_locked(machine: Machine) -> bool | None:
         (f"{folder}/scaling_min_freq", f"{folder}/scaling_max_freq")
         for folder in machine.find("/sys/devices/system/cpu", "cpu[0-9]*/cpufreq")
     ]
-    pairs += [
-        (f"{folder}/min_freq", f"{folder}/max_freq") for folder in machine.find("/sys/class/devfreq", "*gpu*")
-    ]
+    pairs += [(f"{folder}/min_freq", f"{folder}/max_freq") for folder in gpu_clocks(machine)]
     limits = [(machine.read(low), machine.read(high)) for low, high in pairs]
     return all(low == high for low, high in limits) if limits else None
+
+
+def gpu_clocks(machine: Machine) -> list[str]:
+    """The folders of the GPU's clocks: 17000000.ga10b in JetPack 5, 17000000.gpu in 6, gpu-gpc-0 first on Thor."""
+    return [
+        folder for pattern in ("*gpu*", "*.ga10b") for folder in machine.find("/sys/class/devfreq", pattern)
+    ]
 
 
 def findings(

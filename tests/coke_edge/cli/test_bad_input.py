@@ -157,6 +157,33 @@ MISTAKES = {  # what is wrong: the command and a part of the sentence
     ),
     "unwritable video": ("detect good.coke --source good.png --sink file/o.mp4", "cannot write file/o.mp4"),
     "source as sink": ("detect good.coke --source good.png --sink good.png", "would be overwritten"),
+    # benchmarks
+    "no bundle to time": ("bench none.coke --out o", "cannot read the bundle none.coke"),
+    "half a bundle to time": ("bench half.coke --out o", "half.coke cannot be used: it is cut short"),
+    "no checkpoint to time": ("bench empty --out o", "cannot read the checkpoint empty/best.safetensors"),
+    "precision that is not there": (
+        "bench good.coke --backends onnxruntime --precisions int8 --out o",
+        "no int8 graph for CPUs",
+    ),
+    "unknown backend to time": ("bench good.coke --backends magic", "there is no backend 'magic'"),
+    "no batch": ("bench good.coke --batches 0", "--batches takes numbers of 1 or more"),
+    "batch in words": ("bench good.coke --batches one", "--batches takes numbers with commas between"),
+    "no number of threads": ("bench good.coke --threads ,", "--threads takes numbers with commas between"),
+    "unknown mode": ("bench good.coke --modes fast", "--modes takes back-to-back, paced or both"),
+    "unknown split": (
+        "bench good.coke --data coco:good.json --split all",
+        "--split takes train, val or test",
+    ),
+    "no frame to time on": ("bench good.coke --source none.png --out o", "no image or folder none.png"),
+    "cut frame to time on": ("bench good.coke --source cut.png --out o", "cut.png is truncated"),
+    "no data to time with": (
+        "bench good.coke --backends onnxruntime --data coco:none.json --out o",
+        "cannot read none.json",
+    ),
+    "unwritable result": ("bench good.coke --out file/o", "cannot write file/o/result.json"),
+    "report into nowhere": ("bench good.coke --report", "add --out DIR"),
+    "no result to compare": ("bench compare none.json none.json", "cannot read none.json"),
+    "text as result": ("bench compare good.json good.json", "is no result of `coke-edge bench`"),
     # recipes
     "unknown recipe": ("train --data lsp:empty --recipe grand", "no recipe 'grand'"),
     "broken recipe": ("train --data lsp:empty --recipe broken.yaml", "broken.yaml is no YAML file"),

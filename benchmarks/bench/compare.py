@@ -1,0 +1,210 @@
+"""Whether two results differ by more than the noise, row by row and stage by stage.
+
+Of each pair, the ratio of medians has an interval, from the errors that `noise` finds. All intervals of a comparison
+hold together in CONFIDENCE of the cases, so that two runs of the same thing come out as equal everywhere in as many:
+the more rows, the wider they are. Beside "equal" stands the difference that would have shown.
+"""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+from typing import Literal
+
+import msgspec
+
+from coke_edge.benchmarks.bench.alike import check_alike, check_load, drift, notes, row_notes
+from coke_edge.benchmarks.bench.noise import (
+    BETWEEN_RUNS,
+    CUT_INTO,
+    LEAST_SLICES,
+    PLACEMENT,
+    Estimate,
+    estimate,
+    t_quantile,
+)
+from coke_edge.benchmarks.bench.result import Mode, Result, Row
+from coke_edge.errors import CokeError
+
+CONFIDENCE = 0.95  # of all verdicts of a comparison together
+POWER = 0.9  # how often a difference of the size `detectable` is found
+ELASTICITY = 1.5  # stages feel up to so much of what a yardstick shows
+WHOLE = "whole"
+NO_WORK = ("wait", "other")  # of the stages: what is not done in them
+Outcome = Literal["equal", "slower", "faster", "alone"]
+Key = tuple[str, str, str, int, int, Mode, float | None, tuple[int, int]]
+
+
+class Verdict(msgspec.Struct, kw_only=True, frozen=True):
+    """One quantity of one pair of rows: medians in ms, and B over A."""
+
+    model: str
+    backend: str
+    precision: str
+    batch: int
+    threads: int
+    mode: Mode
+    fps_asked: float | None
+    input_size: tuple[int, int]
+    what: str  # "whole", or a Stage
+    a_ms: float | None  # None in a row that only B has
+    b_ms: float | None
+    ratio: float | None = None  # of B to A; this and the following are None in a row that stands alone
+    least: float | None = None  # the interval of the ratio
+    most: float | None = None
+    detectable: float | None = None  # 0.03: a ratio of 1.03 would have been found, nine times in ten
+    outcome: Outcome
+    sentence: str
+    notes: list[str] = []
+
+
+def compare(a: Result, b: Result, between_runs: float = BETWEEN_RUNS) -> list[Verdict]:
+    """All verdicts, in the order of A's rows; rows without a partner come last.
+
+    Rows are paired by model name, backend, precision, batch, threads, mode, frames per second and input size; the
+    artefacts themselves may differ. `between_runs`: see `noise`.
+
+    Raises CokeError, one sentence, if A and B were not measured alike or have no row in common.
+    """
+    check_alike(a, b)
+    olds, news = by_key(a, "A"), by_key(b, "B")
+    common = [key for key in olds if key in news]
+    if not common:
+        raise CokeError(
+            "A and B have no row in common: same model name, backend, precision, batch, threads, mode and input size"
+        )
+    for key in common:
+        check_load(olds[key], news[key], a.machine.cores, words(key))
+    estimates = {key: (estimates_of(olds[key]), estimates_of(news[key])) for key in common}
+    number = sum(len(old.keys() & new.keys()) for old, new in estimates.values())
+    told, found = notes(a, b), []
+    for key, (old, new) in estimates.items():
+        doubts = [*told, *row_notes(olds[key], news[key])]
+        for what in (name for name in old if name in new):
+            moved = ELASTICITY * drift(olds[key], news[key])
+            shares = [side[what].median / side[WHOLE].median for side in (old, new)]
+            unseen = math.hypot(between_runs, PLACEMENT / math.sqrt(shares[0] * shares[1]))
+            found.append(judge(key, what, old[what], new[what], number, unseen, moved, doubts))
+    found += [alone(key, row, "A") for key, row in olds.items() if key not in news]
+    return found + [alone(key, row, "B") for key, row in news.items() if key not in olds]
+
+
+def by_key(result: Result, name: str) -> dict[Key, Row]:
+    """The rows by what pairs them. Raises CokeError if two have the same key."""
+    found: dict[Key, Row] = {}
+    for row in result.rows:
+        key = (
+            row.model,
+            row.backend,
+            row.precision,
+            row.batch,
+            row.threads,
+            row.mode,
+            row.fps_asked,
+            row.input_size,
+        )
+        if key in found:
+            raise CokeError(f"{name} has two rows of {words(key)}: measure each once")
+        found[key] = row
+    return found
+
+
+def words(key: Key) -> str:
+    """A row for sentences."""
+    model, backend, precision, batch, threads, mode, fps, _ = key
+    pace = f" at {fps:g} fps" if fps else ""
+    return f"{model} on {backend}, {precision}, batch {batch}, {threads or 'automatic'} threads, {mode}{pace}"
+
+
+def estimates_of(row: Row) -> dict[str, Estimate]:
+    """Of the whole and of each stage with samples. Raises CokeError if there are too few samples to judge."""
+    columns = {WHOLE: row.samples_ms} | {
+        stage: samples
+        for stage, samples in row.stage_samples_ms.items()
+        if stage not in NO_WORK and len(samples) == len(row.samples_ms) and min(samples, default=0) > 0
+    }
+    return estimate(columns, slices_of(row))
+
+
+def slices_of(row: Row) -> list[int]:
+    """Its slices, or CUT_INTO parts where it was measured in one stretch. Raises CokeError if it is too short."""
+    count = len(row.samples_ms)
+    if len(row.slices) >= LEAST_SLICES and sum(row.slices) == count and min(row.slices) > 0:
+        return row.slices
+    if count < 2 * CUT_INTO:
+        raise CokeError(
+            f"{row.model} on {row.backend} has {count} samples: too few to compare, measure longer"
+        )
+    return [count // CUT_INTO + (part < count % CUT_INTO) for part in range(CUT_INTO)]
+
+
+def judge(
+    key: Key,
+    what: str,
+    old: Estimate,
+    new: Estimate,
+    number: int,
+    unseen: float,
+    moved: float,
+    doubts: list[str],
+) -> Verdict:
+    """One of `number` verdicts.
+
+    `unseen` is the standard deviation between runs that no slice shows, `moved` the logarithm of what the machine
+    itself may have added to B's times.
+    """
+    ratio = new.median / old.median
+    error = math.sqrt(old.error**2 + new.error**2 + 2 * unseen**2)
+    # Welch and Satterthwaite's degrees of freedom; what lies between runs is given, not estimated.
+    freedom = error**4 / max(old.error**4 / old.freedom + new.error**4 / new.freedom, 1e-30)
+    reach = t_quantile(1 - (1 - CONFIDENCE) / (2 * number), freedom) * error
+    least = ratio * math.exp(-reach - max(moved, 0.0))
+    most = ratio * math.exp(reach - min(moved, 0.0))
+    detectable = math.exp(reach + abs(moved) + NormalDist().inv_cdf(POWER) * error) - 1
+    outcome: Outcome = "slower" if least > 1 else "faster" if most < 1 else "equal"
+    return verdict(
+        key,
+        what,
+        a_ms=old.median,
+        b_ms=new.median,
+        ratio=ratio,
+        least=least,
+        most=most,
+        detectable=detectable,
+        outcome=outcome,
+        sentence=sentence(key, what, outcome, ratio, least, most, detectable),
+        notes=doubts,
+    )
+
+
+def sentence(
+    key: Key, what: str, outcome: Outcome, ratio: float, least: float, most: float, detectable: float
+) -> str:
+    """What a verdict says."""
+    where, interval = f"{words(key)}, {what}", f"{percent(least)} to {percent(most)} %"
+    if outcome == "equal":
+        return f"{where}: equal ({interval}); a difference of {100 * detectable:.2g} % would have shown"
+    return f"{where}: {outcome} by {100 * abs(ratio - 1):.2g} % ({interval})"
+
+
+def percent(ratio: float) -> str:
+    """A ratio as the difference that it is."""
+    return f"{100 * (ratio - 1):+.1f}"
+
+
+def alone(key: Key, row: Row, name: str) -> Verdict:
+    """A row that has no partner."""
+    return verdict(
+        key,
+        WHOLE,
+        a_ms=row.latency_ms.p50 if name == "A" else None,
+        b_ms=row.latency_ms.p50 if name == "B" else None,
+        outcome="alone",
+        sentence=f"{words(key)}: only {name} has it",
+    )
+
+
+def verdict(key: Key, what: str, **fields: object) -> Verdict:
+    """With the fields that name the row."""
+    names = ("model", "backend", "precision", "batch", "threads", "mode", "fps_asked", "input_size")
+    return msgspec.convert({**dict(zip(names, key, strict=True)), "what": what, **fields}, Verdict)
