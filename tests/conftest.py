@@ -14,9 +14,9 @@ import pytest
 # Triton's kernels run on the CPU here, in its interpreter; it has to know before anything imports it.
 os.environ.setdefault("TRITON_INTERPRET", "1")
 
-# `import fake_cuda` and `import fake_tensorrt` work in every test. tests/ itself must not be on the path: it has
-# folders called kernels, coke_edge …
-for _name in ("fake_cuda", "fake_tensorrt"):
+# `import fake_cuda` and so on work in every test. tests/ itself must not be on the path: it has folders called
+# kernels, coke_edge …
+for _name in ("fake_cuda", "fake_tensorrt", "headless_browser"):
     _place = Path(__file__).parent / _name
     _spec = importlib.util.spec_from_file_location(
         _name, _place / "__init__.py", submodule_search_locations=[str(_place)]
@@ -66,3 +66,15 @@ def fake_tensorrt(fake_cuda: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "tensorrt", module)
     monkeypatch.setenv("COKE_EDGE_CACHE", str(tmp_path / "cache"))
     return module
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Any]:
+    """A headless Chromium (`headless_browser.Browser`) with a fresh profile; without one the test is skipped."""
+    module = sys.modules["headless_browser"]
+    program = module.find()
+    if program is None:
+        pytest.skip("no Chromium: apt-get install chromium-headless-shell (Debian) or chromium")
+    browser = module.Browser(program, tmp_path / "profile")
+    yield browser
+    browser.close()

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from headless_browser import CONTRAST
 
 from coke_edge.stream.web.sink import WebSink
 
@@ -20,30 +21,6 @@ PIXEL = """
 })()
 """
 TABLE = "[...document.querySelectorAll('tbody tr')].map((r) => [...r.cells].map((c) => c.innerText.trim()))"
-CONTRAST = """
-(() => {
-  const light = (c) => { const v = c / 255; return v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; };
-  const rgb = (text) => text.match(/[\\d.]+/g).map(Number);
-  const luminance = ([r, g, b]) => 0.2126 * light(r) + 0.7152 * light(g) + 0.0722 * light(b);
-  const ground = (node) => {
-    for (; node; node = node.parentElement) {
-      const colour = rgb(getComputedStyle(node).backgroundColor);
-      if (colour.length === 3 || colour[3] === 1) return colour;
-    }
-  };
-  const poor = [];
-  for (const node of document.querySelectorAll("body *")) {
-    if (![...node.childNodes].some((child) => child.nodeType === 3 && child.data.trim())) continue;
-    if (node.closest("noscript")) continue;
-    const style = getComputedStyle(node);
-    const text = rgb(node.closest("svg") ? style.fill : style.color);
-    const [a, b] = [luminance(text), luminance(ground(node))];
-    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-    if (ratio < 4.5) poor.push(`${node.textContent} ${ratio.toFixed(2)}`);
-  }
-  return poor;
-})()
-"""
 
 
 @contextmanager
