@@ -3,10 +3,14 @@
 Of each pair, the ratio of medians has an interval, from the errors that `noise` finds. All intervals of a comparison
 hold together in CONFIDENCE of the cases, so that two runs of the same thing come out as equal everywhere in as many:
 the more rows, the wider they are. Beside "equal" stands the difference that would have shown.
+
+Results that were measured in turns (`coke-edge bench A --against B`) are compared slice by slice: what the machine did
+to both is no noise then, and much smaller differences show.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from statistics import NormalDist
 from typing import Literal
@@ -20,6 +24,7 @@ from coke_edge.benchmarks.bench.noise import (
     LEAST_SLICES,
     PLACEMENT,
     Estimate,
+    error_in_turns,
     estimate,
     t_quantile,
 )
@@ -62,18 +67,20 @@ def compare(a: Result, b: Result, between_runs: float = BETWEEN_RUNS) -> list[Ve
     """All verdicts, in the order of A's rows; rows without a partner come last.
 
     Rows are paired by model name, backend, precision, batch, threads, mode, frames per second and input size; the
-    artefacts themselves may differ. `between_runs`: see `noise`.
+    artefacts themselves may differ, and in results that were measured in turns name and input size, too.
+    `between_runs`: see `noise`; in turns there is none.
 
     Raises CokeError, one sentence, if A and B were not measured alike or have no row in common.
     """
     check_alike(a, b)
-    olds, news = by_key(a, "A"), by_key(b, "B")
+    in_turns = a.turns is not None and a.turns == b.turns
+    olds, news = by_key(a, "A"), by_key(renamed(b, a) if in_turns else b, "B")
     common = [key for key in olds if key in news]
     if not common:
         raise CokeError(
             "A and B have no row in common: same model name, backend, precision, batch, threads, mode and input size"
         )
-    for key in common:
+    for key in () if in_turns else common:  # in turns, both had the load
         check_load(olds[key], news[key], a.machine.cores, words(key))
     estimates = {key: (estimates_of(olds[key]), estimates_of(news[key])) for key in common}
     number = sum(len(old.keys() & new.keys()) for old, new in estimates.values())
@@ -81,10 +88,25 @@ def compare(a: Result, b: Result, between_runs: float = BETWEEN_RUNS) -> list[Ve
     for key, (old, new) in estimates.items():
         doubts = [*told, *row_notes(olds[key], news[key])]
         for what in (name for name in old if name in new):
-            moved = ELASTICITY * drift(olds[key], news[key])
             shares = [side[what].median / side[WHOLE].median for side in (old, new)]
-            unseen = math.hypot(between_runs, PLACEMENT / math.sqrt(shares[0] * shares[1]))
-            found.append(judge(key, what, old[what], new[what], number, unseen, moved, doubts))
+            placement = math.sqrt(2) * PLACEMENT / math.sqrt(shares[0] * shares[1])
+            if in_turns:
+                error, moved = math.hypot(error_in_turns(old[what], new[what]), placement), 0.0
+                freedom = old[what].freedom
+            else:
+                unseen = math.hypot(math.sqrt(2) * between_runs, placement)
+                error, freedom = error_between_runs(old[what], new[what], unseen)
+                moved = ELASTICITY * drift(olds[key], news[key])
+            found.append(
+                judge(
+                    key,
+                    what,
+                    (old[what].median, new[what].median),
+                    Noise(error, freedom, moved),
+                    number,
+                    doubts,
+                )
+            )
     found += [alone(key, row, "A") for key, row in olds.items() if key not in news]
     return found + [alone(key, row, "B") for key, row in news.items() if key not in olds]
 
@@ -138,26 +160,43 @@ def slices_of(row: Row) -> list[int]:
     return [count // CUT_INTO + (part < count % CUT_INTO) for part in range(CUT_INTO)]
 
 
-def judge(
-    key: Key,
-    what: str,
-    old: Estimate,
-    new: Estimate,
-    number: int,
-    unseen: float,
-    moved: float,
-    doubts: list[str],
-) -> Verdict:
-    """One of `number` verdicts.
+@dataclasses.dataclass(frozen=True)
+class Noise:
+    """What a ratio may be off by, in logarithms."""
 
-    `unseen` is the standard deviation between runs that no slice shows, `moved` the logarithm of what the machine
-    itself may have added to B's times.
-    """
-    ratio = new.median / old.median
-    error = math.sqrt(old.error**2 + new.error**2 + 2 * unseen**2)
-    # Welch and Satterthwaite's degrees of freedom; what lies between runs is given, not estimated.
-    freedom = error**4 / max(old.error**4 / old.freedom + new.error**4 / new.freedom, 1e-30)
-    reach = t_quantile(1 - (1 - CONFIDENCE) / (2 * number), freedom) * error
+    error: float  # standard error
+    freedom: float  # its degrees of freedom
+    moved: float  # what the machine itself may have added to B's times
+
+
+def error_between_runs(old: Estimate, new: Estimate, unseen: float) -> tuple[float, float]:
+    """Standard error of the logarithm of the ratio, and its degrees of freedom; `unseen`: what no slice shows."""
+    error = math.sqrt(old.error**2 + new.error**2 + unseen**2)
+    # Welch and Satterthwaite; what lies between runs is given, not estimated.
+    return error, error**4 / max(old.error**4 / old.freedom + new.error**4 / new.freedom, 1e-30)
+
+
+def renamed(result: Result, like: Result) -> Result:
+    """With the names and input sizes of the rows of `like` that were run in the same way."""
+    names = {way(row): (row.model, row.input_size) for row in like.rows}
+    rows = []
+    for row in result.rows:
+        model, size = names.get(way(row), (row.model, row.input_size))
+        rows.append(msgspec.structs.replace(row, model=model, input_size=size))
+    return msgspec.structs.replace(result, rows=rows)
+
+
+def way(row: Row) -> tuple[str, str, int, int, Mode]:
+    """How a row was run, whatever the model."""
+    return row.backend, row.precision, row.batch, row.threads, row.mode
+
+
+def judge(
+    key: Key, what: str, medians: tuple[float, float], noise: Noise, number: int, doubts: list[str]
+) -> Verdict:
+    """One of `number` verdicts, on medians of A and B in ms."""
+    ratio, error, moved = medians[1] / medians[0], noise.error, noise.moved
+    reach = t_quantile(1 - (1 - CONFIDENCE) / (2 * number), noise.freedom) * error
     least = ratio * math.exp(-reach - max(moved, 0.0))
     most = ratio * math.exp(reach - min(moved, 0.0))
     detectable = math.exp(reach + abs(moved) + NormalDist().inv_cdf(POWER) * error) - 1
@@ -165,8 +204,8 @@ def judge(
     return verdict(
         key,
         what,
-        a_ms=old.median,
-        b_ms=new.median,
+        a_ms=medians[0],
+        b_ms=medians[1],
         ratio=ratio,
         least=least,
         most=most,

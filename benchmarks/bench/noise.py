@@ -5,6 +5,8 @@ row is therefore measured in slices, spread over the run, and the block bootstra
 slices, with replacement: what lasts for less than such a group is counted as noise. What lasts for longer than a run,
 or belongs to a process (where its memory lies, which cores it got), shows in no slice: `BETWEEN_RUNS` and, for
 stages of microseconds, `PLACEMENT` stand for it.
+
+Two rows that took turns, slice by slice, shared the machine's moods: `error_in_turns` draws the same slices of both.
 """
 
 from __future__ import annotations
@@ -25,13 +27,16 @@ BETWEEN_RUNS = 0.01  # standard deviation of log medians of runs of the same thi
 PLACEMENT = 0.0005  # of the whole: standard deviation of any stage, by where a process has its memory
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Estimate:
     """A median, and how far it may be from the one of another run."""
 
     median: float  # ms
     error: float  # standard error of its logarithm
     freedom: float  # degrees of freedom of that error
+    replicates: NDArray[
+        np.float64
+    ]  # [REPLICATES] logarithms of medians; number i drew the same slices in every row
 
 
 def estimate(columns: Mapping[str, Sequence[float]], slices: Sequence[int]) -> dict[str, Estimate]:
@@ -44,13 +49,25 @@ def estimate(columns: Mapping[str, Sequence[float]], slices: Sequence[int]) -> d
     owner = np.repeat(np.arange(count), slices)
     # A bootstrap of few groups is too narrow: as the variance of n draws from n values is (n − 1)/n of their own.
     groups = count / GROUP
-    widen = math.sqrt(groups / (groups - 1))
+    widen = widening(groups)
     found = {}
     for name, column in columns.items():
         samples = np.asarray(column, dtype=np.float64)
         logs = np.log(medians(samples, owner, counts))
-        found[name] = Estimate(float(np.median(samples)), widen * float(logs.std(ddof=1)), groups - 1)
+        error = widen * float(logs.std(ddof=1))
+        found[name] = Estimate(float(np.median(samples)), error, groups - 1, logs)
     return found
+
+
+def error_in_turns(old: Estimate, new: Estimate) -> float:
+    """Standard error of the logarithm of the ratio of two medians, of rows with as many slices that took turns."""
+    apart = new.replicates - old.replicates
+    return widening(old.freedom + 1) * float(apart.std(ddof=1))
+
+
+def widening(groups: float) -> float:
+    """What an error from a bootstrap of so few groups is too small by."""
+    return math.sqrt(groups / (groups - 1))
 
 
 def draws(count: int, replicates: int, rng: np.random.Generator) -> NDArray[np.int64]:

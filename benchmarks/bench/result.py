@@ -129,6 +129,7 @@ class Result(msgspec.Struct, kw_only=True, frozen=True):
     versions: dict[str, str]
     protocol: Protocol
     rows: list[Row]
+    turns: str | None = None  # results with the same mark were measured in turns, slice by slice
     extra: dict[str, Any] = {}
 
 

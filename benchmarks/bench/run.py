@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from coke_edge.benchmarks.bench import accuracy, first_result, modes
 from coke_edge.benchmarks.bench.first_result import FirstResult
@@ -13,14 +15,15 @@ from coke_edge.benchmarks.bench.lane import Lane, Sample
 from coke_edge.benchmarks.bench.model import Model, open_detector, open_model, pairs
 from coke_edge.benchmarks.bench.result import Accuracy, Protocol, Reading, Result, Row
 from coke_edge.benchmarks.bench.row import Measured, row_of
-from coke_edge.benchmarks.bench.settings import MODES, Artefact, Setting, Settings, rows
+from coke_edge.benchmarks.bench.settings import MODES, Artefact, Settings, rows
 from coke_edge.benchmarks.bench.steady import WarmUp, warm_up
 from coke_edge.benchmarks.bench.surroundings import describe
 from coke_edge.benchmarks.environment import versions
 from coke_edge.benchmarks.sensors import Sensors, merge
+from coke_edge.bundle import Bundle
 from coke_edge.detector import Detector
 from coke_edge.doctor.machine import Machine
-from coke_edge.doctor.report import examine
+from coke_edge.doctor.report import Facts, examine
 
 REGION = (
     "from the moment the next frame is asked of its source (capture: a copy, or reading and decoding a file) to the "
@@ -28,13 +31,14 @@ REGION = (
     "for the work on the frame before, and for the process to wake up, counts; drawing is measured beside it"
 )
 ORDER = (
-    "rows that run back to back take turns, a stretch of each in every round, with {lead} calls at its start that do "
-    "not count; then, apart from them, since they would keep clocks high, paced rows do the same, with {paced_lead:g} "
-    "s of paced frames at the start of each stretch that do not count; {slices} rounds, at least {least} samples in a "
-    "stretch"
+    "rows that run back to back take turns, a stretch of each in every round and every other round backwards, with "
+    "{lead} calls at its start that do not count; then, apart from them, since they would keep clocks high, paced rows "
+    "do the same, with {paced_lead:g} s of paced frames at the start of each stretch that do not count; {slices} "
+    "rounds, at least {least} samples in a stretch"
 )
 
 Say = Callable[[str], None]
+Opening = Callable[[str | Bundle, Artefact], Detector]
 SensorReport = tuple[dict[str, Reading], dict[str, str], bool | None]
 
 
@@ -43,29 +47,38 @@ def measure(settings: Settings, command: str, say: Say = lambda _: None) -> Resu
 
     Raises CokeError, one sentence, if the model, a backend, a source or the data set cannot be used.
     """
-    model, frames = open_model(settings.model), open_frames(settings.source)
+    return measure_in_turns([settings], command, say)[0]
+
+
+def measure_in_turns(
+    settings: Sequence[Settings], command: str, say: Say = lambda _: None, opening: Opening = open_detector
+) -> list[Result]:
+    """Measure several models in turns, alike but for `Settings.model`: a result of each, for `compare`.
+
+    `opening` makes the detectors.
+
+    Raises CokeError as `measure` does.
+    """
+    frames, models = open_frames(settings[0].source), [open_model(each.model) for each in settings]
     say("looking at the machine")
     machine = Machine()
     facts = examine(machine)
-    wanted = rows(settings, pairs(model, settings, machine, facts))
-    say("loading")
-    detectors = {
-        artefact: open_detector(model.bundle or model.argument, artefact)
-        for artefact in dict.fromkeys(setting.artefact for setting in wanted)
+    parts = [
+        Part(model, each, machine, facts, say, opening) for model, each in zip(models, settings, strict=True)
+    ]
+    lanes = [
+        Lane(setting, part.detectors[setting.artefact], frames) for part in parts for setting in part.settings
+    ]
+    measured = dict(run_all(lanes, settings[0], say))
+    shared: dict[str, Any] = {
+        "command": command,
+        "taken": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "machine": describe(machine, facts),
+        "versions": versions(),
+        "protocol": protocol(settings[0], frames),
+        "turns": secrets.token_hex(8) if len(parts) > 1 else None,
     }
-    beside = Beside(model, settings, machine, detectors, say)
-    lanes = [Lane(setting, detectors[setting.artefact], frames) for setting in wanted]
-    done = {
-        lane.setting: beside.complete(lane, *measured) for lane, measured in run_all(lanes, settings, say)
-    }
-    return Result(
-        command=command,
-        taken=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        machine=describe(machine, facts),
-        versions=versions(),
-        protocol=protocol(settings, frames),
-        rows=[done[setting] for setting in wanted],
-    )
+    return [Result(rows=part.rows(lanes, measured), **shared) for part in parts]
 
 
 def protocol(settings: Settings, frames: Frames) -> Protocol:
@@ -86,20 +99,23 @@ def protocol(settings: Settings, frames: Frames) -> Protocol:
 def run_all(
     lanes: list[Lane], settings: Settings, say: Say
 ) -> list[tuple[Lane, tuple[WarmUp, SensorReport]]]:
-    """Warm up every lane and measure it in turns with the others of its mode; with what the sensors said meanwhile."""
+    """Warm up every lane and measure it in turns with the others of its mode; with what the sensors said meanwhile.
+
+    Every other round goes through the lanes backwards, so that a drift of the machine favours none.
+    """
     found = []
     for mode in MODES:
         alike = [lane for lane in lanes if lane.setting.mode == mode]
-        warm = {}
+        warm: dict[Lane, WarmUp] = {}
         for lane in alike:
             say(f"warming up {lane.setting.words()}")
-            warm[lane.setting] = warm_up(lambda lane=lane: lane.call().whole, settings.rule)  # type: ignore[misc]
-        reports: dict[Setting, list[tuple[dict[str, Reading], dict[str, str], bool | None, int]]] = {}
+            warm[lane] = warm_up(lambda lane=lane: lane.call().whole, settings.rule)  # type: ignore[misc]
+        reports: dict[Lane, list[tuple[dict[str, Reading], dict[str, str], bool | None, int]]] = {}
         for turn in range(settings.slices):
-            for lane in alike:
+            for lane in alike if turn % 2 == 0 else reversed(alike):
                 say(f"round {turn + 1} of {settings.slices}: {lane.setting.words()}")
-                reports.setdefault(lane.setting, []).append(stretch(lane, settings))
-        found += [(lane, (warm[lane.setting], merge(reports[lane.setting]))) for lane in alike]
+                reports.setdefault(lane, []).append(stretch(lane, settings))
+        found += [(lane, (warm[lane], merge(reports[lane]))) for lane in alike]
     return found
 
 
@@ -122,34 +138,37 @@ def stretch(lane: Lane, settings: Settings) -> tuple[dict[str, Reading], dict[st
     return readings, absent, throttled, frames
 
 
-class Beside:
-    """What belongs to a row but is not measured in its turns; found once for all rows of the same artefact."""
+class Part:
+    """One model of a run: its rows, its detectors, and what is found once for all rows of the same artefact."""
 
     def __init__(
-        self,
-        model: Model,
-        settings: Settings,
-        machine: Machine,
-        detectors: dict[Artefact, Detector],
-        say: Say,
+        self, model: Model, settings: Settings, machine: Machine, facts: Facts, say: Say, opening: Opening
     ) -> None:
-        """Measure it: accuracies, and first results of fresh processes in turns."""
-        self._model, self._settings = model, settings
+        """Load it; measure accuracies, and first results of fresh processes in turns."""
+        self._model, self._options = model, settings
+        self.settings = rows(settings, pairs(model, settings, machine, facts))
+        say(f"loading {model.name}")
+        artefacts = dict.fromkeys(setting.artefact for setting in self.settings)
+        self.detectors = {a: opening(model.bundle or model.argument, a) for a in artefacts}
         self._accuracy: dict[Artefact, Accuracy | None] = {}
-        for artefact, detector in detectors.items():
+        for artefact, detector in self.detectors.items():
             if settings.data:
                 say(f"accuracy of {artefact.backend} {artefact.precision}")
             alike = dataclasses.replace(artefact, threads=0)
             if alike not in self._accuracy:  # threads change no result
                 self._accuracy[alike] = accuracy.measure(detector, settings)
-        self._first: dict[Artefact, list[FirstResult]] = {artefact: [] for artefact in detectors}
+        self._first: dict[Artefact, list[FirstResult]] = {artefact: [] for artefact in artefacts}
         for turn in range(settings.cold):
             for artefact, results in self._first.items():
                 say(f"first result {turn + 1} of {settings.cold}: {artefact.backend} {artefact.precision}")
                 results.append(first_result.first_result(model.argument, artefact, machine))
 
-    def complete(self, lane: Lane, warm: WarmUp, sensors: SensorReport) -> Row:
-        """The row of a lane."""
+    def rows(self, lanes: list[Lane], measured: dict[Lane, tuple[WarmUp, SensorReport]]) -> list[Row]:
+        """The rows of those lanes that run this model, in the order of its settings."""
+        own = list(self.detectors.values())
+        return [self._row(lane, *measured[lane]) for lane in lanes if lane.detector in own]
+
+    def _row(self, lane: Lane, warm: WarmUp, sensors: SensorReport) -> Row:
         artefact = lane.setting.artefact
         measured = Measured(
             warm=warm,
@@ -157,4 +176,4 @@ class Beside:
             first=self._first[artefact],
             accuracy=self._accuracy[dataclasses.replace(artefact, threads=0)],
         )
-        return row_of(lane, self._model, self._settings, measured)
+        return row_of(lane, self._model, self._options, measured)

@@ -1,4 +1,4 @@
-"""Verdicts of a comparison as a table and as JSON."""
+"""Verdicts of a comparison as cells of a table and as JSON."""
 
 from __future__ import annotations
 
@@ -8,18 +8,8 @@ import msgspec
 
 from coke_edge.benchmarks.bench.compare import Verdict, percent
 
-HEADER = ["row", "what", "A ms", "B ms", "B / A", "interval", "verdict", "would have shown"]
+HEADER = ["what", "A ms", "B ms", "B / A", "interval", "verdict", "would have shown"]
 UNKNOWN = "–"
-
-
-def table(verdicts: Sequence[Verdict]) -> list[list[str]]:
-    """Cells, the header first. Milliseconds are medians; differences are percent of A. A row is named once."""
-    lines, last = [HEADER], ""
-    for verdict in verdicts:
-        name = row_name(verdict)
-        lines.append(["" if name == last else name, *cells(verdict)])
-        last = name
-    return lines
 
 
 def row_name(verdict: Verdict) -> str:

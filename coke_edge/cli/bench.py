@@ -14,11 +14,12 @@ from coke_edge.cli.next_step import next_step, say
 from coke_edge.errors import CokeError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from coke_edge.benchmarks.bench.result import Result
-    from coke_edge.benchmarks.bench.settings import Settings
 
 GROUP = True
-RESULT = "result.json"
+RESULT, AGAINST = "result.json", "against.json"
 SLOWER = 1  # exit code of `compare --fail-if-slower`
 MODES = {"back-to-back": "back to back", "paced": "paced"}
 
@@ -62,6 +63,10 @@ def run(
     cold: Annotated[
         int, typer.Option(min=0, help="fresh processes to time the first result of; 0: none")
     ] = 5,
+    against: Annotated[
+        str | None,
+        typer.Option(metavar="BUNDLE", help="another model to measure in turns with it, and to compare with"),
+    ] = None,
     data: Annotated[
         str | None, typer.Option(help="data set to measure accuracy on, e.g. lsp:PATH, of every row")
     ] = None,
@@ -74,15 +79,18 @@ def run(
     """Measure what a user of a model will feel on this machine, and say exactly what was timed.
 
     Rows (backend × precision × batch × threads × mode) take turns, after a warm-up until their times are steady.
-    `coke-edge bench compare A.json B.json` says whether two results differ by more than the noise.
+    `coke-edge bench compare A.json B.json` says whether two results differ by more than the noise; `--against` says it
+    of two models at once, and finds much smaller differences, since what the machine does meanwhile happens to both.
     """
     if report and out is None:
         raise CokeError("--report needs a folder: add --out DIR")
     if out is not None:
         check_folder(out)
+    import dataclasses
+
     from rich.console import Console
 
-    from coke_edge.benchmarks.bench.run import measure
+    from coke_edge.benchmarks.bench.run import measure_in_turns
     from coke_edge.benchmarks.bench.settings import Settings
 
     settings = Settings(
@@ -100,22 +108,16 @@ def run(
         limit=limit,
         cold=cold,
     )
+    models = [settings] if against is None else [settings, dataclasses.replace(settings, model=against)]
     log = Console(stderr=True)
     with log.status("Starting") as status:
-        result = measure(settings, shlex.join(["coke-edge", *sys.argv[1:]]), status.update)
-    show(result, settings, as_json)
-    if out is not None:
-        from coke_edge.benchmarks.bench.result import write_result
-
-        write_result(result, out / RESULT)
-        say(log, f"Result with all samples: {out / RESULT}")
-        if report:
-            from coke_edge.benchmarks.report import write_report
-
-            say(log, f"Report: {write_report(result, out)}")
-        next_step(log, "bench", "compare", out / RESULT, "OTHER.json")
-    else:
+        results = measure_in_turns(models, shlex.join(["coke-edge", *sys.argv[1:]]), status.update)
+    show(results, as_json)
+    if out is None:
         next_step(log, "bench", model, "--out", "DIR")
+        return
+    write(results, out, report, log)
+    next_step(log, "bench", "compare", out / RESULT, "OTHER.json")
 
 
 @app.command("compare")
@@ -134,7 +136,7 @@ def compare(
     """
     from coke_edge.benchmarks.bench.compare import compare as judge
     from coke_edge.benchmarks.bench.result import read_result
-    from coke_edge.benchmarks.bench.verdicts import table, to_json
+    from coke_edge.benchmarks.bench.verdicts import to_json
 
     verdicts = judge(read_result(a), read_result(b))
     if as_json:
@@ -142,31 +144,48 @@ def compare(
     else:
         from rich.console import Console
 
-        from coke_edge.cli.bench_tables import verdict_tables
+        from coke_edge.cli.bench_tables import show_verdicts
 
-        console = Console()
-        for verdict_table in verdict_tables(table(verdicts)):
-            console.print(verdict_table)
-            console.print()
-        for verdict in verdicts:
-            if verdict.outcome != "equal":
-                say(console, verdict.sentence)
+        show_verdicts(Console(), verdicts)
     if fail_if_slower and any(verdict.outcome == "slower" for verdict in verdicts):
         raise typer.Exit(SLOWER)
 
 
-def show(result: Result, settings: Settings, as_json: bool) -> None:
-    """Print the result."""
-    from rich.console import Console
+def show(results: list[Result], as_json: bool) -> None:
+    """Print one result, or two with what sets the first apart from the second."""
+    from coke_edge.benchmarks.bench.compare import compare as judge
 
+    verdicts = judge(results[1], results[0]) if len(results) > 1 else []
     if as_json:
         import msgspec
 
-        typer.echo(msgspec.json.encode(result).decode())
-    else:
-        from coke_edge.cli.bench_tables import show as show_tables
+        both = dict(zip(("result", "against"), results, strict=False)) | {"verdicts": verdicts}
+        typer.echo(msgspec.json.encode(both if verdicts else results[0]).decode())
+        return
+    from rich.console import Console
 
-        show_tables(Console(), result)
+    from coke_edge.cli.bench_tables import show as show_tables
+    from coke_edge.cli.bench_tables import show_verdicts
+
+    console = Console()
+    for result in results:
+        show_tables(console, result)
+    if verdicts:
+        say(console, "A is the model of --against, B the first one:")
+        show_verdicts(console, verdicts)
+
+
+def write(results: list[Result], out: Path, report: bool, log: Console) -> None:
+    """All of them into a folder, and the first one as a page."""
+    from coke_edge.benchmarks.bench.result import write_result
+
+    for result, name in zip(results, (RESULT, AGAINST), strict=False):
+        write_result(result, out / name)
+        say(log, f"Result with all samples: {out / name}")
+    if report:
+        from coke_edge.benchmarks.report import write_report
+
+        say(log, f"Report: {write_report(results[0], out)}")
 
 
 def check_folder(folder: Path) -> None:

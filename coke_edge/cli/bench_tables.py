@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from coke_edge.benchmarks.bench.compare import Verdict
     from coke_edge.benchmarks.bench.result import Result
 
 MIB = 2**20
@@ -154,19 +155,22 @@ def stage_table(result: Result) -> Table:
     return table
 
 
-def verdict_tables(rows: list[list[str]]) -> list[Table]:
-    """Verdicts of a comparison, a table for each row of the results; the first of `rows` is the header."""
+def show_verdicts(console: Console, verdicts: list[Verdict]) -> None:
+    """A table for each pair of rows, and a sentence for every difference that was found."""
     from itertools import groupby
 
     from rich.markup import escape
 
-    header, *body = rows
-    tables = []
-    for title, cells in groupby(body, key=lambda cells: cells[0]):
-        table = open_table(f"B against A: {title}", left=())
-        for column in header[1:]:
+    from coke_edge.benchmarks.bench.verdicts import HEADER, cells, row_name
+
+    for name, group in groupby(verdicts, key=row_name):
+        table = open_table(f"B against A: {name}", left=())
+        for column in HEADER:
             table.add_column(escape(column))
-        for _, *rest in cells:
-            table.add_row(*map(escape, rest))
-        tables.append(table)
-    return tables
+        for verdict in group:
+            table.add_row(*map(escape, cells(verdict)))
+        console.print(table)
+        console.print()
+    for verdict in verdicts:
+        if verdict.outcome != "equal":
+            say(console, verdict.sentence)

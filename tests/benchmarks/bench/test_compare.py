@@ -13,7 +13,7 @@ import pytest
 from coke_edge.benchmarks.bench.alike import drift
 from coke_edge.benchmarks.bench.compare import Verdict, compare
 from coke_edge.benchmarks.bench.result import Latency, Machine, Protocol, Reading, Result, Row
-from coke_edge.benchmarks.bench.verdicts import HEADER, table, to_json
+from coke_edge.benchmarks.bench.verdicts import HEADER, cells, to_json
 from coke_edge.benchmarks.sensors.load import OTHERS
 from coke_edge.benchmarks.sensors.yardstick import ARITHMETIC
 from coke_edge.errors import CokeError
@@ -30,10 +30,20 @@ def autocorrelated(random: np.random.Generator, count: int, factor: float) -> np
     return found
 
 
-def row(seed: int, slower: dict[str, float] | None = None, **fields: Any) -> Row:
-    """Stages in a whole of 10 ms: moods of the machine that last for slices, correlated calls, a heavy tail."""
+def row(
+    seed: int,
+    slower: dict[str, float] | None = None,
+    spells: np.ndarray[Any, Any] | None = None,
+    **fields: Any,
+) -> Row:
+    """Stages in a whole of 10 ms: moods of the machine that last for slices, correlated calls, a heavy tail.
+
+    `spells` [SLICES] are logarithms of how much slower the machine was in each.
+    """
     random = np.random.default_rng(seed)
     mood = np.repeat(0.02 * autocorrelated(random, SLICES, 0.3), LENGTH)
+    if spells is not None:
+        mood = mood + np.repeat(spells, LENGTH)
     stages = {}
     for name, median in STAGES.items():
         calls = 0.03 * autocorrelated(random, SLICES * LENGTH, 0.7)
@@ -215,11 +225,32 @@ def test_a_row_of_one_stretch_is_cut_and_one_of_few_samples_refused() -> None:
         compare(result(few), result(few))
 
 
-def test_the_table_and_the_json() -> None:
+def test_the_cells_and_the_json() -> None:
     verdicts = compare(result(row(1), row(3, batch=4)), result(row(2, {"warp": 1.3})))
-    lines = table(verdicts)
-    assert lines[0] == HEADER
+    lines = [cells(verdict) for verdict in verdicts]
     assert {len(line) for line in lines} == {len(HEADER)}
-    assert lines[2][1] == "warp"
-    assert "slower" in lines[2]
+    assert lines[1][0] == "warp"
+    assert "slower" in lines[1]
     assert [entry["what"] for entry in json.loads(to_json(verdicts))] == [v.what for v in verdicts]
+
+
+def in_turns(seed: int, slower: dict[str, float] | None = None, mark: str | None = "a run") -> list[Verdict]:
+    """Two rows on a machine that drifts by a third and has spells, both of which felt the same of it."""
+    random = np.random.default_rng(seed)
+    spells = np.linspace(0.0, 0.3, SLICES) + 0.2 * (random.random(SLICES) < 0.3)
+    a = result(row(2 * seed, None, spells, model="old.coke", input_size=(256, 256)), turns=mark)
+    return compare(a, result(row(2 * seed + 1, slower, spells), turns=mark))
+
+
+def test_in_turns_what_the_machine_does_to_both_is_no_noise() -> None:
+    same = [in_turns(seed) for seed in range(40)]
+    assert sum(all(verdict.outcome == "equal" for verdict in verdicts) for verdicts in same) >= 38
+    slower = [by_what(in_turns(seed, {"warp": 1.15})) for seed in range(40, 60)]
+    assert sum(verdicts["warp"].outcome == "slower" for verdicts in slower) >= 18
+    assert all(verdicts["decode"].outcome == "equal" for verdicts in slower)
+    assert {verdict.model for verdict in same[0]} == {"old.coke"}
+
+
+def test_other_models_that_did_not_take_turns_have_no_row_in_common() -> None:
+    with pytest.raises(CokeError, match="no row in common"):
+        in_turns(0, mark=None)

@@ -69,9 +69,10 @@ def test_a_run_may_be_named(bundle_path: Path) -> None:
 
 
 def slower(row: Row, factor: float) -> Row:
-    """A row whose calls took longer, all of them and in every stage."""
+    """A row whose calls took longer, all of them and in every stage, on a machine that did nothing else."""
     return msgspec.structs.replace(
         row,
+        sensors={},
         samples_ms=[factor * value for value in row.samples_ms],
         stage_samples_ms={
             name: [factor * v for v in values] for name, values in row.stage_samples_ms.items()
@@ -80,10 +81,11 @@ def slower(row: Row, factor: float) -> Row:
 
 
 def test_two_results_compared(measured: tuple[Result, Path], tmp_path: Path) -> None:
-    _, path = measured
-    result = read_result(path)
-    other = tmp_path / "other.json"
-    write_result(msgspec.structs.replace(result, rows=[slower(row, 3.0) for row in result.rows]), other)
+    result = read_result(measured[1])
+    path, other = tmp_path / "one.json", tmp_path / "other.json"
+    for file, factor in ((path, 1.0), (other, 3.0)):
+        rows = [slower(row, factor) for row in result.rows]
+        write_result(msgspec.structs.replace(result, rows=rows), file)
     same = run("compare", path, path, "--fail-if-slower")
     assert same.exit_code == 0, same.output
     assert run("compare", path, other).exit_code == 0
@@ -92,6 +94,16 @@ def test_two_results_compared(measured: tuple[Result, Path], tmp_path: Path) -> 
     assert json.loads(said.stdout)
     assert "slower" in said.stdout
     assert run("compare", other, path, "--fail-if-slower").exit_code == 0
+
+
+def test_two_models_in_turns(bundle_path: Path, tmp_path: Path) -> None:
+    said = run(bundle_path, "--against", bundle_path, *SHORT, "--modes", "back-to-back", "--out", tmp_path)
+    assert said.exit_code == 0, said.output
+    assert "B against A" in said.stdout
+    result, against = (read_result(tmp_path / name) for name in ("result.json", "against.json"))
+    assert result.turns == against.turns is not None
+    again = run("compare", tmp_path / "against.json", tmp_path / "result.json", "--json")
+    assert {verdict["what"] for verdict in json.loads(again.stdout)} >= {"whole", "warp", "network", "decode"}
 
 
 def test_what_was_not_measured_alike_is_refused(measured: tuple[Result, Path], tmp_path: Path) -> None:
