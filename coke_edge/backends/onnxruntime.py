@@ -112,6 +112,8 @@ def session_options(threads: int = 0) -> onnxruntime.SessionOptions:
     options.log_severity_level = 3  # errors alone: warnings about the optimiser do not concern the user
     # Without VNNI, x86's sums of 8-bit products saturate: right results before fast ones.
     options.add_session_config_entry("session.x64quantprecision", "1")
+    # Threads that wait busily for the next frame would take the cores from OpenCV's warp, and from the user's program.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     return options
 
 
