@@ -44,7 +44,7 @@ UNKNOWN_TERMS = "The data set's terms are not recorded: ask whoever trained the 
 def training_summary(checkpoint: Checkpoint) -> dict[str, Any]:
     """The recipe, the data and the measured figures of a checkpoint, without the folders of the machine."""
     recipe: dict[str, Any] = msgspec.to_builtins(checkpoint.recipe)
-    for key in ("pretrained", "occluder_images"):
+    for key in ("pretrained", "occluder_images", "start"):
         recipe[key] = recipe[key] and Path(recipe[key]).name
     summary = {**checkpoint.training, "recipe": recipe}
     if "data" in summary:

@@ -50,7 +50,11 @@ def draw_clutter(features: Tensor, prototypes: Tensor, batch: Batch, recipe: Rec
         allowed &= (x < x0) | (x > x1) | (y < y0) | (y > y1)
     chosen = choose(features, prototypes, allowed.flatten(1), batch.seed, recipe)
     if recipe.clutter_covered:
-        chosen = torch.cat([chosen, covered_cells(batch, h, w, stride)])
+        own = (
+            (gap <= stride / 2).all(-1).any(-1).flatten()
+        )  # the cell of a visible keypoint is none, whatever else is there
+        covered = covered_cells(batch, h, w, stride)
+        chosen = torch.cat([chosen, covered[~own[covered]]])
     return chosen
 
 

@@ -51,6 +51,7 @@ def first_result(model: str, artefact: Artefact, machine: Machine) -> FirstResul
         assert process.stdin is not None
         assert process.stdout is not None
         watchdog = threading.Timer(TIMEOUT, process.kill)
+        watchdog.daemon = True  # an interrupted run does not wait for it
         watchdog.start()
         line = process.stdout.readline()  # what it prints at its first keypoints; then it waits for us
         during = gpu_memory(machine)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 REPLICATES = 1000
 LEAST_SLICES = 4  # fewer tell nothing of the machine's moods
+MOST_AT_ONCE = 5_000_000  # samples of all replicates together
 CUT_INTO = 8  # parts of a row that was measured in one stretch
 GROUP = 2  # successive slices that are drawn together
 BETWEEN_RUNS = 0.01  # standard deviation of log medians of runs of the same thing, beyond what slices show
@@ -84,9 +85,12 @@ def medians(
 ) -> NDArray[np.float64]:
     """The median of each replicate: of samples [n] that count as often as their slice was drawn."""
     order = np.argsort(samples, kind="stable")
-    below = np.cumsum(counts[:, owner[order]], axis=1)
-    middle = (below >= below[:, -1:] / 2).argmax(axis=1)
-    found: NDArray[np.float64] = samples[order][middle]
+    parts = max(1, counts.shape[0] * len(samples) // MOST_AT_ONCE)
+    middle = []
+    for some in np.array_split(counts, parts):  # all at once could be gigabytes
+        below = np.cumsum(some[:, owner[order]], axis=1)
+        middle.append((below >= below[:, -1:] / 2).argmax(axis=1))
+    found: NDArray[np.float64] = samples[order][np.concatenate(middle)]
     return found
 
 

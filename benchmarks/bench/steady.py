@@ -30,7 +30,7 @@ class Rule:
         return (
             f"warm-up runs back to back and ends when the medians of the last {self.windows} windows, of {self.calls} "
             f"calls and {self.seconds:g} s at least, lie within {100 * self.tolerance:g} % of each other, and after "
-            f"{self.most_seconds:g} s at the latest: then the row counts as not steady"
+            f"{self.most_seconds:g} s, but no less than as many calls, at the latest: then the row counts as not steady"
         )
 
     def thresholds(self) -> dict[str, float]:
@@ -58,7 +58,7 @@ def warm_up(call: Callable[[], float], rule: Rule, clock: Callable[[], float] = 
         opened, first = clock(), len(samples)
         while len(samples) - first < rule.calls or clock() - opened < rule.seconds:
             samples.append(call())
-            if clock() - start >= rule.most_seconds:
+            if clock() - start >= rule.most_seconds and len(samples) > rule.calls * rule.windows:
                 return WarmUp(tuple(samples), clock() - start, steady=False)
         medians.append(float(np.median(samples[first:])))
         if is_steady(medians, rule):

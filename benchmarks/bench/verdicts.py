@@ -28,7 +28,7 @@ def cells(verdict: Verdict) -> list[str]:
     if v.ratio is None or v.least is None or v.most is None or v.detectable is None:
         return [v.what, *medians, UNKNOWN, UNKNOWN, v.outcome, UNKNOWN]
     interval = f"{percent(v.least)} to {percent(v.most)} %"
-    return [v.what, *medians, f"{v.ratio:.3f}", interval, v.outcome, f"{100 * v.detectable:.0f} %"]
+    return [v.what, *medians, f"{v.ratio:.3f}", interval, v.outcome, f"{100 * v.detectable:.2g} %"]
 
 
 def to_json(verdicts: Sequence[Verdict]) -> bytes:

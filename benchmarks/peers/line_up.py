@@ -64,8 +64,12 @@ def line_up(
     Raises CokeError if a bundle, or a peer that was asked for, cannot take part.
     """
     loads: list[Load] = []
-    for name in ours:
-        bundle = Bundle(name)
+    bundles = [Bundle(name) for name in ours]
+    if len({bundle.path.name for bundle in bundles}) < len(bundles):
+        raise CokeError(
+            f"two of {', '.join(ours)} have the same file name, which tells rows apart: rename one"
+        )
+    for bundle in bundles:
         loads += [
             lambda n, b=bundle, p=precision: Ours(b, p, n)  # type: ignore[misc]
             for precision in precisions(bundle)

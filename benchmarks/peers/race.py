@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from importlib import metadata
 from typing import Any
 
+import cv2
+
 from coke_edge.benchmarks.bench.lane import Sample, Tally
 from coke_edge.benchmarks.bench.result import Protocol, Reading, Result, Row
 from coke_edge.benchmarks.bench.steady import Rule, WarmUp, warm_up
@@ -34,9 +36,10 @@ REGION = (
     'output to the keypoints ("decode"); nobody runs a detector of persons'
 )
 ORDER = (
-    "all rows take turns, a stretch of each in every one of {rounds} rounds, after a pause of {pause:g} s and {lead} "
-    "calls that do not count; everybody sees the same frames in the same order"
+    "all rows take turns, a stretch of each in every one of {rounds} rounds, every other one backwards, after a pause "
+    "of {pause:g} s and {lead} calls that do not count; everybody sees the same frames in the same order"
 )
+NOT_MEASURED = ("first_result_ms", "resident_bytes", "peak_bytes", "gpu_bytes", "throttled")
 BUSY = "other processes worked meanwhile: distrust the figures"
 NOT_STEADY = "the warm-up ended without becoming steady"
 
@@ -70,7 +73,8 @@ class Lane:
         return Sample(1e3 * (time.perf_counter() - start), parts, [])
 
     def turn(self, seconds: float, least: int) -> None:
-        """A stretch of calls."""
+        """A stretch of calls, with as many threads of OpenCV as the network has."""
+        cv2.setNumThreads(self.contestant.card.threads)
         time.sleep(PAUSE)
         for _ in range(LEAD_IN):
             self.call()
@@ -104,7 +108,7 @@ def race(
         warm.append(warm_up(lambda lane=lane: lane.call().whole, course.rule))  # type: ignore[misc]
     for number in range(course.rounds):
         say(f"round {number + 1} of {course.rounds}")
-        for lane in lanes:
+        for lane in lanes if number % 2 == 0 else reversed(lanes):
             lane.turn(course.seconds / course.rounds, course.least)
     machine = Machine()
     return Result(
@@ -177,7 +181,9 @@ def row(
     """A lane after the race."""
     card, tally = lane.contestant.card, lane.tally
     notes = [*card.notes, f"box times {card.margin:g}"]
-    absent = {"accuracy": card.unmeasurable} if card.unmeasurable else {}
+    absent = dict.fromkeys(NOT_MEASURED, "the race does not measure it")
+    if card.unmeasurable:
+        absent["accuracy"] = card.unmeasurable
     sensors, loads = {}, [load for load in lane.loads if load is not None]
     if loads:
         reading = Reading(

@@ -110,14 +110,15 @@ def run(
     )
     models = [settings] if against is None else [settings, dataclasses.replace(settings, model=against)]
     log = Console(stderr=True)
-    with log.status("Starting") as status:
+    with log.status("Starting", refresh_per_second=0.5) as status:
         results = measure_in_turns(models, shlex.join(["coke-edge", *sys.argv[1:]]), status.update)
+    if out is not None:
+        write(results, out, report, log)
     show(results, as_json)
     if out is None:
         next_step(log, "bench", model, "--out", "DIR")
-        return
-    write(results, out, report, log)
-    next_step(log, "bench", "compare", out / RESULT, "OTHER.json")
+    else:
+        next_step(log, "bench", "compare", out / RESULT, "OTHER.json")
 
 
 @app.command("compare")

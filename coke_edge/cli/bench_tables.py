@@ -163,13 +163,16 @@ def show_verdicts(console: Console, verdicts: list[Verdict]) -> None:
 
     from coke_edge.benchmarks.bench.verdicts import HEADER, cells, row_name
 
-    for name, group in groupby(verdicts, key=row_name):
+    for name, rows in groupby(verdicts, key=row_name):
+        group = list(rows)
         table = open_table(f"B against A: {name}", left=())
         for column in HEADER:
             table.add_column(escape(column))
         for verdict in group:
             table.add_row(*map(escape, cells(verdict)))
         console.print(table)
+        for note in dict.fromkeys(note for verdict in group for note in verdict.notes):
+            say(console, f"Mind: {note}.")
         console.print()
     for verdict in verdicts:
         if verdict.outcome != "equal":

@@ -11,8 +11,8 @@ import pytest
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_live_run_survives_whatever_happens(tmp_path: Path) -> None:
-    """Memory is judged in the five-minute run: in this one the allocator is still finding its size."""
     command = [
         sys.executable,
         "-m",

@@ -108,3 +108,9 @@ def test_the_same_seed_draws_the_same(seed: int) -> None:
     assert torch.equal(drawn(b, recipe, features), drawn(b, recipe, features))
     other = batch([[10.0, 10.0]], [VISIBLE], seed + 7)
     assert not torch.equal(drawn(b, recipe, features), drawn(other, recipe, features))
+
+
+def test_the_cell_of_a_visible_keypoint_is_no_clutter_though_a_hidden_one_lies_in_it() -> None:
+    recipe = make_recipe(clutter_per_image=0, clutter_covered=True)
+    b = batch([[20.0, 20.0], [21.0, 21.0], [50.0, 50.0]], [VISIBLE, HIDDEN, HIDDEN])
+    assert drawn(b, recipe).tolist() == [6 * CELLS + 6]

@@ -80,3 +80,11 @@ def test_a_counter_that_cannot_be_trusted(values: list[float | None], reason: st
 def test_a_stretch_of_no_length_has_no_power() -> None:
     with pytest.raises(UnreadableError, match="too short"):
         series_of([1.0, 2.0], [5, 5]).rate("W")
+
+
+def test_a_state_at_the_ends_is_that_of_the_work_between() -> None:
+    """Idle at 5 W before the first call and after the last, 15 W between."""
+    series = series_of([5.0, 15.0, 15.0, 5.0], [0.0, 0.1, 0.2, 0.3])
+    series.hold_ends()
+    assert series.reading("W").mean == 15.0
+    assert series.integral() == pytest.approx(15.0 * 0.3)
