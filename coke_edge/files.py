@@ -1,15 +1,29 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and whether one is there."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from coke_edge.errors import CokeError
+
+BESIDE = re.compile(r"\.(?P<stem>.+)\.[0-9a-f]{8}\.part(?P<suffix>(\.[^.]+)?)")
+
+
+def is_there(path: Path, folder: bool = False) -> bool:
+    """Whether there is such a file, or a folder.
+
+    One whose name is too long for the system, or whose folder may not be looked into, is none: pathlib would raise.
+    """
+    try:
+        return path.is_dir() if folder else path.is_file()
+    except OSError:
+        return False
 
 
 def beside(target: Path) -> Path:
@@ -19,6 +33,12 @@ def beside(target: Path) -> Path:
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     return target.with_name(f".{target.stem}.{secrets.token_hex(4)}.part{target.suffix}")
+
+
+def name_of_whole(name: str) -> str | None:
+    """The name of the file that was to take the place of one called `name` by `beside`; None if it is not called so."""
+    match = BESIDE.fullmatch(name)
+    return match["stem"] + match["suffix"] if match else None
 
 
 @contextlib.contextmanager

@@ -1,7 +1,8 @@
 """The two banks: one prototype per keypoint, and a ring of features that are no keypoint.
 
 Both are modules whose tensors are buffers (or a parameter), so that they survive a checkpoint, move with the
-model and are seen by the optimiser only where a recipe says so.
+model and are seen by the optimiser only where a recipe says so. All processes of a run hold the same banks: each takes
+in the features of all, in the order of their images.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from coke_edge.train.distributed import gather_rows
 
 PrototypeMode = Literal["average", "momentum", "learned", "both"]
 
@@ -56,7 +59,10 @@ class KeypointBank(nn.Module):
     @torch.no_grad()
     def update(self, features: Tensor, keypoint: Tensor) -> None:
         """Take in unit features [n, C] of keypoints `keypoint` [n] (after the loss has used the old θ)."""
-        if self.mode == "learned" or len(keypoint) == 0:
+        if self.mode == "learned":
+            return
+        features, keypoint = gather_rows(features), gather_rows(keypoint)
+        if len(keypoint) == 0:
             return
         total = torch.zeros_like(self.mean).index_add_(0, keypoint, features.to(self.mean.dtype))
         seen = torch.zeros_like(self.count).index_add_(
@@ -94,9 +100,10 @@ class ClutterBank(nn.Module):
         return self.rows[: int(self.filled)]
 
     @torch.no_grad()
-    def push(self, features: Tensor) -> None:
-        """Write unit features [n, C] over the oldest rows; of more than N, the last N stay."""
+    def push(self, *groups: Tensor) -> None:
+        """Write groups of unit features [n, C] over the oldest rows, in turn; of more than N, the last N stay."""
         size = len(self.rows)
+        features = torch.cat([gather_rows(group) for group in groups])
         features = features[-size:] if size else features[:0]
         slots = (self.cursor + torch.arange(len(features), device=features.device)) % max(size, 1)
         self.rows[slots] = features.to(self.rows.dtype)

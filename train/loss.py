@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from coke_edge.train.distributed import process_count, total
+
 
 def contrastive(
     features: Tensor,  # [n, C] unit, at visible keypoints
@@ -31,7 +33,7 @@ def contrastive(
     own = F.one_hot(keypoint, len(prototypes)).bool()
     logits = logits.masked_fill(near & ~own, -math.inf)
     against = features @ clutter.T / temperature + math.log(clutter_weight)
-    return (torch.logsumexp(torch.cat([logits, against], dim=1), dim=1) - logits[own]).mean()
+    return mean_or_zero(torch.logsumexp(torch.cat([logits, against], dim=1), dim=1) - logits[own], features)
 
 
 def repulsion(clutter: Tensor, prototypes: Tensor) -> Tensor:
@@ -91,8 +93,16 @@ def emptiness(height: Tensor, hidden: Tensor) -> Tensor:
 
 
 def mean_or_zero(terms: Tensor, anchor: Tensor) -> Tensor:
-    """The mean, or a zero that still belongs to the graph of `anchor` if there is no term."""
-    return terms.mean() if len(terms) else anchor.sum() * 0.0
+    """The mean, or a zero that still belongs to the graph of `anchor` if there is no term.
+
+    Where several processes have a part of the batch each, it is this one's part of the mean over the terms of all,
+    times their number: the mean over processes, of these and of their gradients, is that of the whole batch.
+    """
+    processes = process_count()
+    if processes == 1:
+        return terms.mean() if len(terms) else anchor.sum() * 0.0
+    count = total(torch.tensor(len(terms), device=anchor.device)).clamp_min(1)
+    return terms.sum() * (processes / count) if len(terms) else anchor.sum() * 0.0
 
 
 def gaussian(cells: Tensor, height: int, width: int, sigma: float) -> Tensor:

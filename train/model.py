@@ -55,7 +55,7 @@ class CokeModel(Method):
         distance = torch.cdist(batch.keypoints.nan_to_num(1e6), batch.keypoints.nan_to_num(-1e6))
         near = (distance <= recipe.near)[visible]  # [n, K]
         clutter = draw_clutter(unit.detach(), theta.detach(), batch, recipe, self.stride)
-        drawn = unit.permute(0, 2, 3, 1).flatten(0, 2)[clutter]  # [m, C]
+        drawn = unit.permute(0, 2, 3, 1).flatten(0, 2)[torch.cat(clutter)]  # [m, C]
         similarity = torch.einsum("kc,bchw->bkhw", theta, unit)
         tau = recipe.temperature
         parts = {name: unit.new_zeros(()) for name in Losses._fields if name != "total"}
@@ -71,7 +71,7 @@ class CokeModel(Method):
             parts["presence"] = loss.presence(similarity, visible, hidden, self.null_logit, tau)
         if self.training:
             self.keypoint_bank.update(own.detach(), keypoint)
-            self.clutter_bank.push(drawn.detach())
+            self.clutter_bank.push(*torch.split(drawn.detach(), [len(cells) for cells in clutter]))
         return weighted(recipe, parts)
 
     def score_maps(self, image: Tensor, head: HeadSpec) -> ScoreMaps:

@@ -25,8 +25,10 @@ def gather_cells(features: Tensor, cells: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def draw_clutter(features: Tensor, prototypes: Tensor, batch: Batch, recipe: Recipe, stride: int) -> Tensor:
-    """Indices [m] into the batch's B·H·W cells that are drawn as clutter.
+def draw_clutter(
+    features: Tensor, prototypes: Tensor, batch: Batch, recipe: Recipe, stride: int
+) -> tuple[Tensor, Tensor]:
+    """Indices [m] into the batch's B·H·W cells that are drawn as clutter, and those that join them, by image.
 
     Per image, `clutter_per_image` cells that lie farther than `clutter_distance` px from every visible keypoint
     (at distance 0: other than the keypoints' own cells) and, if asked, outside the box: uniformly, or with
@@ -49,13 +51,12 @@ def draw_clutter(features: Tensor, prototypes: Tensor, batch: Batch, recipe: Rec
         x, y = centre[..., 0], centre[..., 1]
         allowed &= (x < x0) | (x > x1) | (y < y0) | (y > y1)
     chosen = choose(features, prototypes, allowed.flatten(1), batch.seed, recipe)
-    if recipe.clutter_covered:
-        own = (
-            (gap <= stride / 2).all(-1).any(-1).flatten()
-        )  # the cell of a visible keypoint is none, whatever else is there
-        covered = covered_cells(batch, h, w, stride)
-        chosen = torch.cat([chosen, covered[~own[covered]]])
-    return chosen
+    if not recipe.clutter_covered:
+        return chosen, chosen[:0]
+    # The cell of a visible keypoint is none, whatever else is there.
+    own = (gap <= stride / 2).all(-1).any(-1).flatten()
+    covered = covered_cells(batch, h, w, stride)
+    return chosen, covered[~own[covered]]
 
 
 def choose(features: Tensor, prototypes: Tensor, allowed: Tensor, seed: Tensor, recipe: Recipe) -> Tensor:

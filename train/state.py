@@ -27,6 +27,24 @@ class Progress:
     stale: int = 0  # validations since the best one
     seconds: float = 0.0  # of training so far
     finished: bool = False  # calibrated and written
+    losses: list[float] = dataclasses.field(default_factory=list)  # of the next epoch, summed …
+    summed: int = 0  # … over so many batches
+
+    def reported(self) -> dict[str, Any]:
+        """What is worth telling: all but the losses of an epoch that is not over."""
+        return {k: v for k, v in dataclasses.asdict(self).items() if k not in ("losses", "summed")}
+
+    def add(self, losses: list[float]) -> None:
+        """One more batch, with its losses."""
+        self.losses = [a + b for a, b in zip(self.losses or [0.0] * len(losses), losses, strict=True)]
+        self.summed += 1
+        self.batch += 1
+
+    def end_epoch(self) -> list[float]:
+        """The epoch is done: the mean losses of its batches."""
+        mean = [value / self.summed for value in self.losses]
+        self.epoch, self.batch, self.losses, self.summed = self.epoch + 1, 0, [], 0
+        return mean
 
 
 class TrainState:
@@ -53,8 +71,11 @@ class TrainState:
         }
         save_checkpoint(path, tensors, Description(spec, recipe, training, dataclasses.asdict(self.progress)))
 
-    def restore(self, path: Path, recipe: Recipe) -> None:
-        """Take up where `save` left off. Raises CokeError if the file belongs to another recipe."""
+    def restore(self, path: Path, recipe: Recipe, images: int) -> None:
+        """Take up where `save` left off.
+
+        Raises CokeError if the file belongs to another recipe, or to another number of training images.
+        """
         tensors, description = read_checkpoint(path)
         if not description.progress:
             raise BundleError(f"{path} holds weights only; resume from the run's last.safetensors")
@@ -66,6 +87,12 @@ class TrainState:
         if different:
             raise CokeError(
                 f"a run resumes only with its own recipe, but this one changes {', '.join(different)}"
+            )
+        begun_on = description.training.get("images", images)  # older checkpoints do not say
+        if begun_on != images:
+            raise CokeError(
+                f"this run was begun on {begun_on} training images, but the data set has {images} now: restore it, "
+                "or begin a new run"
             )
         try:
             self.model.load_state_dict(unprefixed("plain.", tensors))

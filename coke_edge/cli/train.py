@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import os
 import typing
 from collections.abc import Callable
 from pathlib import Path
@@ -85,7 +87,9 @@ def train(
     stop_after: Annotated[
         int | None, typer.Option(min=1, help="stop when so many epochs are done; resume later")
     ] = None,
-    devices: Annotated[int, typer.Option(help="how many GPUs; only 1 for now")] = 1,
+    devices: Annotated[
+        int, typer.Option(help="how many GPUs of this machine train together; under torchrun leave it out")
+    ] = 1,
     accelerator: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="print the result as one JSON object")] = False,
     *,
@@ -105,16 +109,23 @@ def train(
     data = with_azimuth(data, azimuth)
     chosen = make_recipe(recipe or "edge", **overrides)
 
+    if devices > 1 or "LOCAL_RANK" in os.environ:  # torch warns of what is meant so, in every process
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     from coke_edge.train.cpu import prepare_cpu
 
     prepare_cpu()
+    from coke_edge.train.processes import ToldByFirstError
     from coke_edge.train.run import continue_run, start_run
 
-    if resume is not None:
-        trainer = continue_run(resume, devices=devices, accelerator=accelerator)
-    else:
-        trainer = start_run(chosen, data, out, devices=devices, accelerator=accelerator)
-    report(trainer, stop_after, as_json)
+    with contextlib.suppress(ToldByFirstError):  # one process of several speaks
+        if resume is not None:
+            trainer = continue_run(resume, devices=devices, accelerator=accelerator)
+        else:
+            trainer = start_run(chosen, data, out, devices=devices, accelerator=accelerator)
+        if trainer.processes.first:
+            report(trainer, stop_after, as_json)
+        else:
+            trainer.fit(stop_after)
 
 
 def report(trainer: Any, stop_after: int | None, as_json: bool) -> None:
@@ -129,10 +140,9 @@ def report(trainer: Any, stop_after: int | None, as_json: bool) -> None:
         progress = trainer.fit(stop_after)
     folder = trainer.folder
     if as_json:
-        import dataclasses
         import json
 
-        typer.echo(json.dumps({"folder": str(folder), **dataclasses.asdict(progress)}))
+        typer.echo(json.dumps({"folder": str(folder), **progress.reported()}))
     if progress.finished:
         measured = f"PCK {progress.best_pck:.1f} on validation" if progress.best_pck >= 0 else "not validated"
         say(console, f"Best model: {folder / 'best.safetensors'} ({measured})")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from coke_edge.errors import StreamError
-from coke_edge.files import replacing
+from coke_edge.files import beside, name_of_whole, replacing
 
 
 def test_old_content_stays_until_the_new_is_whole(tmp_path: Path) -> None:
@@ -42,3 +42,13 @@ def test_files_are_as_readable_as_any_other(tmp_path: Path) -> None:
     with replacing(tmp_path / "x.bin"):
         pass
     assert (tmp_path / "x.bin").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+@pytest.mark.parametrize("name", ["best.safetensors", "epoch0001.jpg", "folder", "a.b.coke"])
+def test_a_half_written_file_tells_what_it_was_to_be(tmp_path: Path, name: str) -> None:
+    assert name_of_whole(beside(tmp_path / name).name) == name
+
+
+@pytest.mark.parametrize("name", [".ssh.partial.zip", ".x.part", "x.0a0a0a0a.part.bin", ".x.0a0a0a0a.party"])
+def test_files_of_others_are_not_half_written_ones_of_ours(name: str) -> None:
+    assert name_of_whole(name) is None

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+import torch.distributed as dist
 
 from coke_edge.errors import CokeError
+from coke_edge.train.checkpoint import load_checkpoint
 from coke_edge.train.data.generated import write_generated
+from coke_edge.train.processes import Processes, is_lost
 from coke_edge.train.recipe import Recipe, make_recipe
 from coke_edge.train.run import continue_run, fresh_folder, start_run
 
@@ -54,3 +58,63 @@ def test_fresh_folders_are_numbered(tmp_path: Path) -> None:
     assert fresh_folder(tmp_path) == tmp_path / "1"
     (tmp_path / "1").mkdir()
     assert fresh_folder(tmp_path) == tmp_path / "2"
+
+
+def test_what_a_killed_run_has_left_goes_and_files_of_others_stay(brackets: str, tmp_path: Path) -> None:
+    foreign = [".ssh.partial.zip", ".notes.0a0a0a0a.part.txt", ".best.part"]
+    ours = [
+        ".best.0a0a0a0a.part.safetensors",
+        ".metrics.0b0b0b0b.part.csv",
+        "pictures/.epoch0002.0c0c0c0c.part.jpg",
+    ]
+    (tmp_path / "pictures").mkdir()
+    for name in [*foreign, *ours]:
+        (tmp_path / name).touch()
+    start_run(small(), brackets, tmp_path, accelerator="cpu")
+    assert [name for name in foreign if (tmp_path / name).exists()] == foreign
+    assert [name for name in ours if (tmp_path / name).exists()] == []
+
+
+def test_a_run_without_an_object_to_validate_on_is_trained_with_a_warning(
+    brackets: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = Path(brackets.removeprefix("coco:"))
+    nothing = tmp_path / "nothing.json"
+    nothing.write_text(json.dumps({**json.loads(file.read_text()), "annotations": []}))
+    run = start_run(small(), f"{brackets}?val={nothing}", tmp_path / "run", accelerator="cpu")
+    assert [record.getMessage().partition(": ")[0] for record in caplog.records] == [
+        "Training without validation"
+    ]
+    assert run.fit().finished
+    assert load_checkpoint(tmp_path / "run").spec.visibility is None
+
+
+@pytest.mark.parametrize("begin", [True, False])
+def test_a_process_that_is_lost_before_the_training_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begin: bool
+) -> None:
+    def lost(self: Processes, flag: bool) -> bool:
+        raise RuntimeError("[gloo/transport/tcp/pair.cc:534] Connection closed by peer [127.0.0.1]:1")
+
+    class Two(Processes):
+        def __init__(self, devices: int, accelerator: str) -> None:
+            super().__init__(1, "cpu")
+            self.count = 2
+
+    monkeypatch.setattr("coke_edge.train.run.Processes", Two)
+    monkeypatch.setattr(Two, "any", lost)
+    with pytest.raises(CokeError, match=r"^rank 0 of 2 has lost another process of this run"):
+        start_run(small(), "coco:none", tmp_path) if begin else continue_run(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("error", "lost"),
+    [
+        (dist.DistNetworkError("the store is gone"), True),
+        (RuntimeError("Read error [127.0.0.1]:1: Connection reset by peer"), True),
+        (RuntimeError("Timed out waiting 1800000ms for recv operation to complete"), True),
+        (RuntimeError("gloo: tensors must have the same size"), False),
+    ],
+)
+def test_what_says_that_a_process_is_lost(error: RuntimeError, lost: bool) -> None:
+    assert is_lost(error) is lost

@@ -29,7 +29,7 @@ def batch(points: list[list[float]], visibility: list[int], seed: int = 0) -> Ba
 
 def drawn(b: Batch, recipe: Recipe, features: torch.Tensor | None = None) -> torch.Tensor:
     features = torch.randn(1, 4, CELLS, CELLS) if features is None else features
-    return draw_clutter(features, torch.eye(4)[:2], b, recipe, STRIDE)
+    return torch.cat(draw_clutter(features, torch.eye(4)[:2], b, recipe, STRIDE))
 
 
 def centres(index: torch.Tensor) -> torch.Tensor:

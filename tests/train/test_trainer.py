@@ -17,12 +17,13 @@ from safetensors.torch import save_file
 from coke_edge.errors import BundleError, CokeError, DataError
 from coke_edge.manifest import Keypoints2D
 from coke_edge.train.backbone import create_backbone
-from coke_edge.train.checkpoint import load_checkpoint, read_checkpoint
+from coke_edge.train.checkpoint import load_checkpoint, read_checkpoint, save_checkpoint
 from coke_edge.train.data.sample import HIDDEN, UNLABELLED, KeypointDataset, Sample
+from coke_edge.train.initial_spec import margins_seen
 from coke_edge.train.method import Losses
 from coke_edge.train.recipe import Recipe, make_recipe
 from coke_edge.train.state import Progress
-from coke_edge.train.trainer import Trainer, margins_seen
+from coke_edge.train.trainer import Trainer
 
 
 def small(**keys: object) -> Recipe:
@@ -45,6 +46,12 @@ def assert_same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
     assert a.keys() == b.keys()
     for name in a:
         assert torch.equal(a[name], b[name]), name
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    """metrics.csv without its times."""
+    with (folder / "metrics.csv").open(newline="") as file:
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
 
 
 class SignalAt:
@@ -78,6 +85,7 @@ def test_a_signal_in_the_middle_of_an_epoch_loses_nothing(
     assert (progress.epoch, progress.batch, progress.finished) == (1, 2, False)
     trainer(dots, tmp_path / "cut", resume=True).fit()
     assert_same(tensors(tmp_path / "whole"), tensors(tmp_path / "cut"))
+    assert rows(tmp_path / "whole") == rows(tmp_path / "cut")
 
 
 def test_what_a_run_leaves_behind(dots: KeypointDataset, tmp_path: Path) -> None:
@@ -219,7 +227,7 @@ def test_an_interrupted_calibration_is_made_up_for(
         os.kill(os.getpid(), signal.SIGINT)
 
     with monkeypatch.context() as patch:
-        patch.setattr("coke_edge.train.trainer.calibrate", interrupt)
+        patch.setattr("coke_edge.train.validation.calibrate", interrupt)
         assert not trainer(dots, tmp_path, epochs=1).fit().finished
     assert trainer(dots, tmp_path, resume=True, epochs=1).fit().finished
 
@@ -294,7 +302,8 @@ def test_a_truncated_image_is_one_sentence(dots: KeypointDataset, tmp_path: Path
 @pytest.mark.parametrize(
     ("keys", "sentence"),
     [
-        ({"devices": 2}, "training runs on one device, not on 2"),
+        ({"devices": 999, "accelerator": "auto"}, "999 processes here need 999 GPUs, but torch sees"),
+        ({"devices": 0}, "training needs at least one device, not 0"),
         ({"accelerator": "abacus"}, "this machine has no 'abacus' to train on"),
     ],
 )
@@ -309,3 +318,33 @@ def test_no_training_samples(dots: KeypointDataset, tmp_path: Path) -> None:
     empty = dataclasses.replace(dots, samples=[])
     with pytest.raises(CokeError, match="no training samples"):
         Trainer(small(), empty, dots, tmp_path, accelerator="cpu")
+
+
+def test_a_signal_while_the_processes_agree_is_not_lost(dots: KeypointDataset, tmp_path: Path) -> None:
+    run = trainer(dots, tmp_path)
+    asked_of = run.processes.any
+
+    def interrupted(flag: bool) -> bool:
+        run.processes.any = asked_of  # type: ignore[method-assign]
+        os.kill(os.getpid(), signal.SIGTERM)
+        return asked_of(flag)
+
+    run.processes.any = interrupted  # type: ignore[method-assign]
+    with run.signals.noted():
+        assert not run.stopping()  # the answer that all processes have had
+        assert run.stop_asked
+        assert run.stopping()
+
+
+def test_resuming_on_more_or_fewer_images_is_one_sentence(dots: KeypointDataset, tmp_path: Path) -> None:
+    trainer(dots, tmp_path).fit(stop_after=1)
+    fewer = dataclasses.replace(dots, samples=dots.samples[:-1])
+    with pytest.raises(
+        CokeError, match="begun on 12 training images, but the data set has 11 now: restore it"
+    ):
+        trainer(fewer, tmp_path, resume=True)
+    last = tmp_path / "last.safetensors"
+    stored, description = read_checkpoint(last)
+    del description.training["images"]  # as in a checkpoint of an older version
+    save_checkpoint(last, stored, description)
+    trainer(fewer, tmp_path, resume=True)

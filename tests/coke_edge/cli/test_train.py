@@ -41,6 +41,7 @@ def test_every_recipe_key_is_an_option() -> None:
         (["train", "--data", "lsp:nowhere"], "nowhere"),
         (["train", "--data", "lsp:nowhere", "--recipe", "grand"], "no recipe 'grand'"),
         (["train", "--data", "lsp:nowhere", "--epochs", "0"], "epochs"),
+        (["train", "--data", "lsp:nowhere", "--devices", "99"], "99 processes here need 99 GPUs"),
         (["train", "--resume", "nowhere"], "there is no checkpoint"),
         (["train", "--resume", "nowhere", "--epochs", "3"], "--resume continues a run as it was begun"),
         (["train", "--resume", "nowhere", "--recipe", "tiny"], "--resume continues a run as it was begun"),
