@@ -19,6 +19,7 @@ from coke_edge.preprocess import crop
 from coke_edge.train.batch import Batch
 from coke_edge.train.data.images import ImageCache
 from coke_edge.train.data.sample import UNLABELLED, KeypointDataset, Sample
+from coke_edge.train.data.targets import target_flags
 from coke_edge.train.occluders import OccluderFolder
 from coke_edge.train.occlusion import hide_covered, paste_occluders
 from coke_edge.train.recipe import Recipe
@@ -32,6 +33,7 @@ class Crops(Dataset[Batch]):
 
     def __init__(self, data: KeypointDataset, recipe: Recipe, spec: InputSpec) -> None:
         self.samples = data.samples
+        self.counts_hidden = data.counts_hidden
         self.recipe = recipe
         self.spec = spec
         self.swap = flip_order(data.keypoints)
@@ -48,7 +50,7 @@ class Crops(Dataset[Batch]):
         affine = augmented_affine(sample.box, self.recipe, self.spec, rng)
         image = crop(self.cache.read(sample.image), affine, self.spec)
         points = transform(affine, sample.keypoints)
-        visibility = sample.visibility.copy()
+        visibility = target_flags(sample.visibility, self.counts_hidden)
         corners = transform(affine, sample.box[[[0, 1], [2, 1], [0, 3], [2, 3]]])
         if np.linalg.det(affine[:, :2]) < 0:
             points, visibility = points[self.swap], visibility[self.swap]
@@ -134,10 +136,14 @@ def jitter_colour(image: NDArray[np.uint8], strength: float, rng: np.random.Gene
 
 
 class EpochSampler(Sampler[list[tuple[int, int]]]):
-    """Batches of (epoch, index), shuffled by (seed, epoch), from number `skip` on; set both before each epoch."""
+    """Batches of (epoch, index), shuffled by (seed, epoch), from number `skip` on; set both before each epoch.
 
-    def __init__(self, size: int, batch_size: int, seed: int) -> None:
+    Of every batch the process `rank` of `count` gets its own contiguous part.
+    """
+
+    def __init__(self, size: int, batch_size: int, seed: int, rank: int = 0, count: int = 1) -> None:
         self.size, self.batch_size, self.seed = size, batch_size, seed
+        self.rank, self.count = rank, count
         self.epoch = 0
         self.skip = 0
 
@@ -148,14 +154,25 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
         order = np.random.default_rng([self.seed, self.epoch]).permutation(self.size)
         # The last, short batch is left out: its images come in other epochs.
         for i in range(self.skip, len(self)):
-            yield [(self.epoch, int(j)) for j in order[i * self.batch_size : (i + 1) * self.batch_size]]
+            batch = order[i * self.batch_size : (i + 1) * self.batch_size]
+            share = len(batch) // self.count
+            yield [(self.epoch, int(j)) for j in batch[self.rank * share : (self.rank + 1) * share]]
 
 
-def make_loader(crops: Crops, recipe: Recipe) -> DataLoader[Batch]:
-    """The training loader; its `batch_sampler` is an EpochSampler."""
+def make_loader(crops: Crops, recipe: Recipe, rank: int = 0, count: int = 1) -> DataLoader[Batch]:
+    """The training loader of the process `rank` of `count`; its `batch_sampler` is an EpochSampler.
+
+    Raises CokeError if the processes cannot share a batch equally.
+    """
+    images = min(len(crops), recipe.batch_size)
+    if images % count:
+        raise CokeError(
+            f"{count} processes cannot share a batch of {images} images equally: start a number of processes that "
+            f"divides {images}, or a new run with another --batch-size"
+        )
     return DataLoader(
         crops,
-        batch_sampler=EpochSampler(len(crops), recipe.batch_size, recipe.seed),
+        batch_sampler=EpochSampler(len(crops), recipe.batch_size, recipe.seed, rank, count),
         num_workers=recipe.workers,
         collate_fn=stack,
         worker_init_fn=quiet_worker,

@@ -10,6 +10,7 @@ import typer
 
 from coke_edge.cli.azimuth import AzimuthOption, with_azimuth
 from coke_edge.cli.next_step import next_step, say
+from coke_edge.cli.split import SplitName
 from coke_edge.cli.tables import number
 
 if TYPE_CHECKING:
@@ -17,14 +18,6 @@ if TYPE_CHECKING:
 
 GROUP = True
 app = typer.Typer(help="Look through a data set, generate one, or occlude one.", no_args_is_help=True)
-
-
-class SplitName(str, Enum):
-    """The parts of a data set."""
-
-    train = "train"
-    val = "val"
-    test = "test"
 
 
 class SplitChoice(str, Enum):
@@ -187,8 +180,11 @@ def _print(report: DataReport) -> None:
     for one in report.splits:
         for line in _lines(one):
             console.print(escape(line), highlight=False, soft_wrap=True)
-    leaks = _listed("all: held-out images that are training images too", report.in_train_and_held_out)
-    for line in (*leaks, *report.sides):
+    shared = [
+        *_listed("all: held-out images that are training images too", report.in_train_and_held_out),
+        *_listed("all: test images that are validation images too", report.in_val_and_test),
+    ]
+    for line in (*shared, *report.sides):
         console.print(escape(line), highlight=False, soft_wrap=True)
 
 

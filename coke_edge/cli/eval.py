@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import enum
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from coke_edge.cli.azimuth import AzimuthOption, with_azimuth
+from coke_edge.cli.eval_tables import show
 from coke_edge.cli.next_step import next_step, say
 from coke_edge.cli.occlusion import (
     OccludersOption,
@@ -20,24 +20,10 @@ from coke_edge.cli.occlusion import (
     plan_occlusion,
     show_levels,
 )
-from coke_edge.cli.tables import cell, latency_sentence, number
+from coke_edge.cli.split import SplitName
 from coke_edge.errors import CokeError
 
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
-
-    from coke_edge.train.evaluate import Evaluation
-
 app = typer.Typer()
-
-
-class SplitName(str, enum.Enum):
-    """The parts of a data set."""
-
-    train = "train"
-    val = "val"
-    test = "test"
 
 
 @app.command("eval")
@@ -128,67 +114,6 @@ def parse_thresholds(text: str | None) -> list[float] | None:
     if not values or not all(0 < value < float("inf") for value in values):
         raise CokeError(f"--thresholds takes positive numbers such as 0.1,0.2 (commas between), not {text!r}")
     return sorted(set(values))
-
-
-def show(result: Evaluation, console: Console) -> None:
-    """Print the figures as tables."""
-    from rich.markup import escape
-    from rich.table import Table
-
-    counted = "visible and hidden" if result.include_hidden else "visible"
-    table = Table(
-        title=escape(f"{result.model} on {result.dataset} ({result.split}), {result.backend}"),
-        caption=f"PCK [%]: distance ≤ threshold · {result.normaliser} length; {result.keypoints} {counted} "
-        f"keypoints of {number(result.objects, 'object')} in {number(result.images, 'image')}",
-    )
-    table.add_column("keypoint")
-    table.add_column("count", justify="right")
-    for threshold in result.pck:
-        table.add_column(f"@{threshold}", justify="right")
-    for name, figures in result.per_keypoint.items():
-        table.add_row(
-            escape(name), str(figures["count"]), *(cell(value, 1) for value in figures["pck"].values())
-        )
-    table.add_section()
-    for name, row in (
-        ("all", result.pck),
-        ("left/right forgiven", result.left_right_forgiven),
-        (
-            "mean over keypoints" + (", then categories" if len(result.per_category) > 1 else ""),
-            result.keypoint_mean,
-        ),
-    ):
-        table.add_row(name, str(result.keypoints), *(cell(value, 1) for value in row.values()), style="bold")
-    console.print(table)
-    if len(result.per_category) > 1:
-        console.print(category_table(result))
-    lines = [
-        f"Median error {cell(result.median_error_px, 2)} px",
-        f"Visibility AUROC {cell(result.visibility_auroc, 3)}",
-        latency_sentence(result.latency_ms, result.objects),
-    ]
-    lines += [f"{count} objects left out: {reason}" for reason, count in result.left_out.items()]
-    if result.excluded:
-        lines.append(f"{result.excluded} objects left out: their {result.normaliser} length is unknown")
-    for line in lines:
-        console.print(line, highlight=False)
-
-
-def category_table(result: Evaluation) -> Table:
-    """PCK of each category: over its keypoints together, and their mean."""
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(caption="PCK [%]: all keypoints of the category together / mean over its keypoints")
-    table.add_column("category")
-    table.add_column("objects", justify="right")
-    for threshold in result.pck:
-        table.add_column(f"@{threshold}", justify="right")
-    for name, row in result.per_category.items():
-        both = zip(row["pck"].values(), row["keypoint_mean"].values(), strict=True)
-        cells = (f"{cell(together, 1)} / {cell(mean, 1)}" for together, mean in both)
-        table.add_row(escape(name), str(row["objects"]), *cells)
-    return table
 
 
 def occlude_arguments(data: str, split: SplitName, plan: Plan, seed: int) -> tuple[object, ...]:

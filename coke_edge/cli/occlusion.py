@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from coke_edge.cli.eval_tables import counted, heading, left_out_lines
 from coke_edge.cli.next_step import say
 from coke_edge.cli.tables import cell
 from coke_edge.errors import CokeError
@@ -88,15 +89,13 @@ def levels_json(results: Sequence[LevelResult], plan: Plan, seed: int) -> str:
 
 def show_levels(results: Sequence[LevelResult], console: Console) -> None:
     """Print one table: a column for each level."""
-    from rich.markup import escape
     from rich.table import Table
 
     first = results[0].evaluation
-    counted = "visible and hidden" if first.include_hidden else "visible"
     table = Table(
-        title=escape(f"{first.model} on {first.dataset} ({first.split}), {first.backend}"),
-        caption=f"PCK [%]: distance ≤ threshold · {first.normaliser} length; {counted} keypoints that no occluder "
-        f"covers. AUROC: P(visible), at the predicted places.",
+        title=heading(first),
+        caption=f"PCK [%]: distance ≤ threshold · {first.normaliser} length; {counted(first)} keypoints that no "
+        f"occluder covers. AUROC: P(visible), at the predicted places.",
     )
     table.add_column("")
     for result in results:
@@ -136,10 +135,7 @@ def percent(share: float) -> str:
 
 def remarks(results: Sequence[LevelResult]) -> list[str]:
     """What else must be known about the figures."""
-    first = results[0].evaluation
-    lines = [f"{count} objects left out: {reason}" for reason, count in first.left_out.items()]
-    if first.excluded:
-        lines.append(f"{first.excluded} objects left out: their {first.normaliser} length is unknown")
+    lines = left_out_lines(results[0].evaluation)
     lines += [
         f"{result.level}: {result.unmet} objects could not be covered as far as they should"
         for result in results

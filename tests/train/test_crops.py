@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from coke_edge.errors import DataError
+from coke_edge.errors import CokeError, DataError
 from coke_edge.geometry import box_to_crop
 from coke_edge.manifest import InputSpec
 from coke_edge.train.crops import (
@@ -111,6 +111,21 @@ def test_the_sampler_covers_an_epoch_and_can_take_up_in_the_middle() -> None:
 
 def test_fewer_images_than_a_batch_make_one_short_batch() -> None:
     assert [len(b) for b in EpochSampler(3, 16, seed=0)] == [3]
+
+
+def test_processes_share_every_batch_in_order() -> None:
+    whole = EpochSampler(10, 4, seed=5)
+    shares = [EpochSampler(10, 4, seed=5, rank=rank, count=2) for rank in range(2)]
+    for sampler in (whole, *shares):
+        sampler.epoch, sampler.skip = 3, 1
+    assert [a + b for a, b in zip(*shares, strict=True)] == list(whole)
+
+
+def test_a_batch_that_cannot_be_shared_equally(dots: KeypointDataset) -> None:
+    crops = Crops(dots, recipe(batch_size=6), SPEC)
+    assert len(make_loader(crops, crops.recipe, rank=1, count=3)) == 2
+    with pytest.raises(CokeError, match="4 processes cannot share a batch of 6 images equally"):
+        make_loader(crops, crops.recipe, rank=0, count=4)
 
 
 def test_worker_processes_change_nothing(dots: KeypointDataset) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from importlib import import_module
 
 from coke_edge.errors import DataError
-from coke_edge.train.data.sample import KeypointDataset, Split
+from coke_edge.files import is_there
+from coke_edge.train.data.sample import KeypointDataset, NoObjects, Split
 from coke_edge.train.data.spec import DatasetSpec, parse_spec
 
 Loader = Callable[[DatasetSpec, Split], KeypointDataset]
@@ -32,13 +33,13 @@ def load_dataset(spec: str, split: Split, *, require_images: bool = True) -> Key
         occluded-pascal3d:FOLDER?pascal3d=FOLDER&category=car&level=L1|L2|L3 (and what pascal3d: takes, less source)
         occluded:FOLDER?level=L1|L2|L3, written by `coke-edge data occlude`
         objectnet3d:FOLDER?category=stapler (and what pascal3d: takes, less source)
-        mpii:FOLDER_or_FILE?images=FOLDER&val=FILE.txt&persons=all|separated&split=all&seed=0&heads=FILE.h5
+        mpii:FOLDER_or_FILE?images=FOLDER&test=FILE.txt&persons=all|separated&split=all&seed=0&heads=FILE.h5
         coco:ANNOTATIONS.json?images=FOLDER&category=person&train=…&val=…&test=…&split=all&seed=0
 
     Where a category is asked for, several (`car,bus`) or `all` give one data set with the keypoints of each.
 
-    Raises DataError if the specification, a file or an annotation cannot be used, if the split is empty or,
-    unless `require_images` is false, if images are missing.
+    Raises DataError if the specification, a file or an annotation cannot be used or, unless `require_images` is false,
+    if images are missing; of the kinds NoSuchSplit and NoObjects if the split does not exist or is empty.
     """
     parsed = parse_spec(spec)
     if parsed.scheme not in LOADERS:
@@ -48,17 +49,24 @@ def load_dataset(spec: str, split: Split, *, require_images: bool = True) -> Key
     loader: Loader = getattr(import_module(f"{__name__}.{module}"), function)
     dataset = loader(parsed, split)
     if not dataset.samples:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in dataset.left_out.items())
-        left_out = f" ({reasons} were left out)" if reasons else ""
-        raise DataError(f"{spec} has no labelled object in its {split} split{left_out}")
+        raise NoObjects(_nothing(dataset))
     if require_images:
         _require_images(dataset)
     return dataset
 
 
+def _nothing(dataset: KeypointDataset) -> str:
+    """One sentence on an empty split."""
+    sentence = f"{dataset.name} has no labelled object in its {dataset.split} split"
+    if not dataset.left_out:
+        return f"{sentence}: add annotated images, or ask for another split"
+    reasons = ", ".join(f"{count} {reason}" for reason, count in dataset.left_out.items())
+    return f"{sentence} ({reasons} were left out): ask for others, or for another split"
+
+
 def _require_images(dataset: KeypointDataset) -> None:
     images = list(dict.fromkeys(sample.image for sample in dataset.samples))
-    missing = [image for image in images if not image.is_file()]
+    missing = [image for image in images if not is_there(image)]
     if missing:
         raise DataError(
             f"{dataset.name}: {len(missing)} of the {len(images)} images of the {dataset.split} split "

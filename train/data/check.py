@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b
 from pathlib import Path
@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from coke_edge.errors import DataError
+from coke_edge.files import is_there
 from coke_edge.manifest import Keypoints2D
 from coke_edge.stream.images import read_image
 from coke_edge.train.data import load_dataset
@@ -61,6 +62,7 @@ class DataReport(msgspec.Struct):
     data: str
     splits: list[SplitReport]
     in_train_and_held_out: list[str]  # images of val and test whose picture is also a training picture
+    in_val_and_test: list[str]  # images of the test whose picture is also one of validation
     sides: list[str]  # sentences about left and right
     usable: bool = True
 
@@ -99,7 +101,13 @@ def check_dataset(
     by_split = {dataset.split: _report_split(dataset, pictures) for dataset in loaded}
     there = [split for split in splits if split not in unpublished]
     reports = [by_split.get(split) or SplitReport(split, error=str(errors[split])) for split in there]
-    report = DataReport(spec, reports, _leaks(loaded, pictures), _sides(loaded))
+    report = DataReport(
+        spec,
+        reports,
+        _shared(loaded, pictures, ("train",), ("val", "test")),
+        _shared(loaded, pictures, ("val",), ("test",)),
+        _sides(loaded),
+    )
     report.usable = not any(one.error or one.missing or one.unreadable for one in reports)
     return report, loaded
 
@@ -116,7 +124,7 @@ def _look_at(paths: Iterable[Path], progress: Callable[[int, int], None] | None)
 
 
 def _picture(path: Path) -> Picture:
-    if not path.is_file():
+    if not is_there(path):
         return Picture(missing=True)
     try:
         image = read_image(path)
@@ -172,11 +180,16 @@ def _duplicates(samples: Sequence[Sample], pictures: dict[Path, Picture]) -> lis
     return found
 
 
-def _leaks(datasets: Sequence[KeypointDataset], pictures: dict[Path, Picture]) -> list[str]:
-    """Images outside the training split that show the very picture of a training image."""
-    training = {pictures[s.image].digest for d in datasets if d.split == "train" for s in d.samples} - {b""}
-    held_out = {s.image for d in datasets if d.split != "train" for s in d.samples}
-    return sorted(str(image) for image in held_out if pictures[image].digest in training)
+def _shared(
+    datasets: Sequence[KeypointDataset],
+    pictures: dict[Path, Picture],
+    splits: Collection[str],
+    others: Collection[str],
+) -> list[str]:
+    """Images of `others` that show the very picture of an image of `splits`."""
+    known = {pictures[s.image].digest for d in datasets if d.split in splits for s in d.samples} - {b""}
+    asked = {s.image for d in datasets if d.split in others for s in d.samples}
+    return sorted(str(image) for image in asked if pictures[image].digest in known)
 
 
 def _sides(datasets: Sequence[KeypointDataset]) -> list[str]:

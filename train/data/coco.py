@@ -6,8 +6,9 @@ Parameters
     train, val, test
                 files of their own for these splits. Without any of them the images of the one file are
                 divided 80/10/10, seeded and by image, so that no image is in two splits. With one of them
-                nothing is divided: the main file is the training split, and val and test stand in for each
-                other where only one is given.
+                the main file is the training split, or the test split where another is for training; without
+                a file for validation a tenth of the training images is for that, and without one for testing
+                there is no test split. No file is for two splits.
     split=all   the whole file in every split, for looking at data
     seed        of the division
 
@@ -21,6 +22,8 @@ Coordinates: COCO's keypoints are indices of pixels counted from 0, so they are 
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -29,20 +32,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coke_edge.errors import DataError
+from coke_edge.files import is_there
 from coke_edge.manifest import Keypoints2D
 from coke_edge.train.data.coco_file import Annotation, Category, CocoFile, read_coco_file
-from coke_edge.train.data.division import ranked, tenth
+from coke_edge.train.data.division import held_out, ranked, tenth
 from coke_edge.train.data.flips import flip_pairs_by_name
 from coke_edge.train.data.sample import (
     FAR,
     HIDDEN,
     UNLABELLED,
     KeypointDataset,
+    NoSuchSplit,
     Sample,
     Split,
     bounding_box,
 )
 from coke_edge.train.data.spec import DatasetSpec
+
+# Of images, split and seed: those of the split.
+Draw = Callable[[list[int | str], Split, int], set[int | str]]
 
 
 class CocoOptions(msgspec.Struct, frozen=True):
@@ -60,35 +68,65 @@ class CocoOptions(msgspec.Struct, frozen=True):
 def load_coco(spec: DatasetSpec, split: Split) -> KeypointDataset:
     """The objects of one category in one split; crowds and objects without a labelled keypoint are left out.
 
-    Raises DataError if the file is missing, no COCO keypoints JSON, or contradicts itself.
+    Raises DataError if the file is missing, no COCO keypoints JSON, or contradicts itself, NoSuchSplit for the test
+    split where other splits have files of their own and it has none.
     """
     options = spec.options(CocoOptions)
-    path, divided = _file_of_split(spec.path, options, split)
+    path, draw = _file_of_split(spec, options, split)
     content = read_coco_file(path)
     category = _choose_category(content, options.category, path)
     keypoints = _keypoints(category, path)
     folders = [Path(folder).expanduser() for folder in options.images] or [path.parent]
     files = {image.id: _find(image.file_name, folders) for image in content.images}
     by_image = _samples(content, category, files, path)
-    chosen = _draw(list(by_image), split, options.seed) if divided else set(by_image)
+    chosen = draw(list(by_image), split, options.seed)
     samples = [sample for image, group in by_image.items() if image in chosen for sample in group]
     marks_hidden = any((sample.visibility == HIDDEN).any() for sample in samples)
     return KeypointDataset(spec.text, split, keypoints, samples, "box", marks_hidden)
 
 
-def _file_of_split(main: Path, options: CocoOptions, split: Split) -> tuple[Path, bool]:
-    """The file to read for a split and whether it has to be divided."""
+def _file_of_split(spec: DatasetSpec, options: CocoOptions, split: Split) -> tuple[Path, Draw]:
+    """The file to read for a split, and which of its images are of the split.
+
+    Raises DataError if one file is for two splits, NoSuchSplit if none is for the test.
+    """
     if options.split == "all":
-        return main, False
-    own: dict[Split, str] = {"train": options.train, "val": options.val, "test": options.test}
-    if not any(own.values()):
-        return main, True
-    other: dict[Split, str] = {"train": "", "val": own["test"], "test": own["val"]}
-    return Path(own[split] or other[split] or main).expanduser(), False
+        return spec.path, _all
+    if not (options.train or options.val or options.test):
+        return spec.path, _three_parts
+    own = _files_by_split(spec, options)
+    if split == "test" and "test" not in own:
+        raise NoSuchSplit(f"{spec.text} names no file of test images: add &test=, or use --split val")
+    if split in own:
+        return own[split], _two_parts if split == "train" and "val" not in own else _all
+    return own["train"], _two_parts
 
 
-def _draw(images: list[int | str], split: Split, seed: int) -> set[int | str]:
-    """The images of a split, a tenth (at least one) each for val and test, the others for train."""
+def _files_by_split(spec: DatasetSpec, options: CocoOptions) -> dict[Split, Path]:
+    """The files of the splits that have one; the main file is for what no other is. Raises DataError if two are one."""
+    named: dict[Split, str] = {"train": options.train, "val": options.val, "test": options.test}
+    own = {split: Path(file).expanduser() for split, file in named.items() if file}
+    own.setdefault("train", spec.path)
+    files = [os.path.realpath(file) for file in own.values()]
+    if len(set(files)) < len(files):
+        raise DataError(f"{spec.text} gives one file to two splits: name a file of other images for each")
+    if os.path.realpath(spec.path) not in files:
+        own.setdefault("test", spec.path)
+    return own
+
+
+def _all(images: list[int | str], split: Split, seed: int) -> set[int | str]:
+    return set(images)
+
+
+def _two_parts(images: list[int | str], split: Split, seed: int) -> set[int | str]:
+    """A tenth of the training images for val, the others for train."""
+    held = held_out([images], seed)
+    return held if split == "val" else set(images) - held
+
+
+def _three_parts(images: list[int | str], split: Split, seed: int) -> set[int | str]:
+    """A tenth of all images (at least one) each for val and test, the others for train."""
     order = ranked(images, seed)
     part = tenth(len(order))
     parts: dict[Split, slice] = {
@@ -144,7 +182,7 @@ def _find(file_name: str, folders: list[Path]) -> Path:
     candidates = [folder / file_name for folder in folders]
     if len(candidates) == 1:
         return candidates[0]
-    return next((path for path in candidates if path.is_file()), candidates[0])
+    return next((path for path in candidates if is_there(path)), candidates[0])
 
 
 def _samples(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from hashlib import sha256
 from typing import TypeVar
 
@@ -17,3 +17,17 @@ def ranked(images: Iterable[Name], seed: int) -> list[Name]:
 def tenth(count: int) -> int:
     """How many of so many images are held out: a tenth, and at least one."""
     return max(1, round(count / 10))
+
+
+def held_out(groups: Iterable[Collection[Name]], seed: int = 0) -> set[Name]:
+    """The images of a training list that are for validation: the first tenth of each group, ranked.
+
+    Of a group of two images or more it is at least one; a single image stays in training. An image that is held out
+    for one group is held out for all, and as all groups are ranked alike, groups that overlap mostly hold out the same
+    images. Which images a group holds out does not depend on the other groups.
+    """
+    held: set[Name] = set()
+    for group in groups:
+        order = ranked(set(group), seed)
+        held.update(order[: min(tenth(len(order)), len(order) - 1)])
+    return held

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from coke_edge.errors import DataError
 from coke_edge.manifest import Keypoints2D
+from coke_edge.train.data.body import ARMS, LEGS
 from coke_edge.train.data.flips import flip_pairs_by_name
 from coke_edge.train.data.mat import read_mat
 from coke_edge.train.data.sample import (
@@ -36,22 +37,7 @@ from coke_edge.train.data.sample import (
 )
 from coke_edge.train.data.spec import DatasetSpec
 
-NAMES = (
-    "right_ankle",
-    "right_knee",
-    "right_hip",
-    "left_hip",
-    "left_knee",
-    "left_ankle",
-    "right_wrist",
-    "right_elbow",
-    "right_shoulder",
-    "left_shoulder",
-    "left_elbow",
-    "left_wrist",
-    "neck",
-    "head_top",
-)
+NAMES = (*LEGS, *ARMS, "neck", "head_top")
 SKELETON = (
     *((0, 1), (1, 2), (2, 3), (3, 4), (4, 5)),  # ankle to ankle along the legs
     *((6, 7), (7, 8), (8, 12), (12, 9), (9, 10), (10, 11)),  # wrist to wrist along the arms

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coke_edge.errors import DataError
+from coke_edge.files import is_there
 from coke_edge.train.data.mat_structure import check_structure
 
 
@@ -21,7 +22,7 @@ def read_mat(path: Path, variable: str) -> Any:
     """
     from scipy.io import loadmat
 
-    if not path.is_file():
+    if not is_there(path):
         raise DataError(f"{path} does not exist: give the folder into which the data set was unpacked")
     data = path.read_bytes()
     try:

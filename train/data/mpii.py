@@ -7,17 +7,21 @@
 
 Parameters
     images      folder of the images; default: `images/` beside the file, or the file's own folder
-    val         list of the images that are for validation, as text; else a tenth of the labelled images, seeded
+    test        list of the images that are for the test, as text; else a tenth of the labelled images, seeded
     split=all   every person in every split, for a file that is one split already
     persons     all, or `separated`: those that the .mat marks as far enough from others
     heads       valid.h5, to have head sizes for a JSON file
     seed        of the division
 
-The labels of the test images are not published: persons without a labelled joint are left out, and the splits val and
-test are the same. Persons without a scale or a place have no crop, so they are left out too; both are counted.
+The labels of the test images are not published, so what is held out of the others is our test split: the field's usual
+validation images, where their list is given. Our validation split is a tenth of the images that are left
+(train/data/division.py). Both divisions go by the images with a usable person, whoever of them is asked for.
+
+Left out, and counted: persons without a labelled joint, persons without a scale or a place, who have no crop, and those
+too near to others where `persons=separated` asks for it.
 
 Measure: PCKh, distance ≤ 0.5 × head size, the head size being 0.6 × the diagonal of the head box. All annotated joints
-count, covered or not, less pelvis and thorax; joints are weighted by their number. Persons without a head box do not
+count, hidden or not, less pelvis and thorax; joints are weighted by their number. Persons without a head box do not
 count.
 """
 
@@ -32,7 +36,8 @@ import msgspec
 import numpy as np
 
 from coke_edge.errors import DataError
-from coke_edge.train.data.division import ranked, tenth
+from coke_edge.files import is_there
+from coke_edge.train.data.division import held_out
 from coke_edge.train.data.lists import read_names
 from coke_edge.train.data.mpii_h5 import read_mpii_h5
 from coke_edge.train.data.mpii_json import read_mpii_json
@@ -51,7 +56,7 @@ class MpiiOptions(msgspec.Struct, frozen=True):
     """The parameters of `mpii:`, see the module."""
 
     images: str = ""
-    val: str = ""
+    test: str = ""
     split: Literal["", "all"] = ""
     persons: Literal["all", "separated"] = "all"
     heads: str = ""
@@ -71,12 +76,15 @@ def load_mpii(spec: DatasetSpec, split: Split) -> KeypointDataset:
     people = read(path)
     if options.heads:
         people = _with_heads(people, Path(options.heads).expanduser())
-    if options.persons == "separated":
-        people = [person for person in people if person.separated]
-    kept = _images_of_split([p.image for p in people if p.lacks is None], options, split)
+    usable = [person for person in people if person.lacks is None]
+    kept = _images_of_split(usable, options, split)
     folder = _image_folder(path, options)
-    samples = [p.sample(folder / p.image) for p in people if p.lacks is None and p.image in kept]
-    left_out = Counter(p.lacks for p in people if p.lacks is not None)
+    people_of_split = [person for person in usable if person.image in kept]
+    wanted = [person for person in people_of_split if person.separated or options.persons == "all"]
+    samples = [person.sample(folder / person.image) for person in wanted]
+    left_out = Counter(person.lacks for person in people if person.lacks is not None)
+    if near := len(people_of_split) - len(wanted):
+        left_out["too near to others"] = near
     return KeypointDataset(
         spec.text,
         split,
@@ -92,10 +100,10 @@ def load_mpii(spec: DatasetSpec, split: Split) -> KeypointDataset:
 
 def _annotations(path: Path) -> Path:
     """The annotation file that a folder holds, or the file itself."""
-    if not path.is_dir():
+    if not is_there(path, folder=True):
         return path
     candidates = [path / folder / FILE for folder in FOLDERS]
-    return next((file for file in candidates if file.is_file()), candidates[0])
+    return next((file for file in candidates if is_there(file)), candidates[0])
 
 
 def _image_folder(annotations: Path, options: MpiiOptions) -> Path:
@@ -103,20 +111,30 @@ def _image_folder(annotations: Path, options: MpiiOptions) -> Path:
         return Path(options.images).expanduser()
     beside = annotations.parent
     candidates = (beside / "images", beside.parent / "images")
-    return next((folder for folder in candidates if folder.is_dir()), beside)
+    return next((folder for folder in candidates if is_there(folder, folder=True)), beside)
 
 
-def _images_of_split(images: list[str], options: MpiiOptions, split: Split) -> set[str]:
-    """The names of the images of a split."""
+def _images_of_split(people: list[Person], options: MpiiOptions, split: Split) -> set[str]:
+    """The names of the images of a split. Raises DataError if the list of test images is of other images."""
+    images = {person.image for person in people}
     if options.split == "all":
-        return set(images)
-    if options.val:
-        listed = set(read_names(Path(options.val).expanduser()))
-        held_out = {image for image in images if Path(image).stem in listed}
+        return images
+    if options.test:
+        listed = set(read_names(Path(options.test).expanduser()))
+        tested = {image for image in images if Path(image).stem in listed}
+        if images and not tested:
+            raise DataError(
+                f"{options.test} names none of the annotated images, so nothing would be held out: give the list of "
+                "their own test images"
+            )
     else:
-        order = ranked(set(images), options.seed)
-        held_out = set(order[: tenth(len(order))])
-    return held_out if split != "train" else set(images) - held_out
+        tested = held_out([images], options.seed)
+    if split == "test":
+        return tested
+    # Of those with a separated person a tenth too, so that `persons=separated` finds some.
+    training = images - tested
+    validated = held_out([training, training & {p.image for p in people if p.separated}], options.seed)
+    return validated if split == "val" else training - validated
 
 
 def _with_heads(people: list[Person], path: Path) -> list[Person]:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coke_edge.errors import DataError
+from coke_edge.files import is_there
 from coke_edge.train.data.mpii_person import NAMES, Person, square
 from coke_edge.train.data.sample import FAR, HIDDEN, UNLABELLED, VISIBLE
 
@@ -55,7 +56,7 @@ def _read(path: Path) -> Arrays:
         import h5py
     except ImportError:
         raise DataError(f"reading {path} needs h5py: pip install 'coke-edge[mpii]'") from None
-    if not path.is_file():
+    if not is_there(path):
         raise DataError(f"{path} does not exist: give the file that holds the persons")
     try:
         with h5py.File(path) as file:

@@ -15,27 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coke_edge.manifest import Keypoints2D
+from coke_edge.train.data.body import ARMS, LEGS
 from coke_edge.train.data.flips import flip_pairs_by_name
 from coke_edge.train.data.sample import FAR, UNLABELLED, Sample
 
-NAMES = (
-    "right_ankle",
-    "right_knee",
-    "right_hip",
-    "left_hip",
-    "left_knee",
-    "left_ankle",
-    "pelvis",
-    "thorax",
-    "upper_neck",
-    "head_top",
-    "right_wrist",
-    "right_elbow",
-    "right_shoulder",
-    "left_shoulder",
-    "left_elbow",
-    "left_wrist",
-)
+NAMES = (*LEGS, "pelvis", "thorax", "upper_neck", "head_top", *ARMS)
 SKELETON = (
     *((0, 1), (1, 2), (2, 6), (6, 3), (3, 4), (4, 5)),  # ankle to ankle along the legs
     *((10, 11), (11, 12), (12, 7), (7, 13), (13, 14), (14, 15)),  # wrist to wrist along the arms

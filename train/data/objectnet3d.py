@@ -1,9 +1,9 @@
 """ObjectNet3D: one sample for each object of a category, or of several, of its hundred.
 
 The folder is flat: `Annotations/NAME.mat`, `Images/NAME.JPEG` and `Image_sets/{train,val,test}.txt` with a name on
-each line; an image may show objects of several categories. Where there is no test list, val stands in for it. The
-records are those of PASCAL3D+ (train/data/records.py), as are coordinates, visibility and the parameters `category`,
-`azimuth`, `truncated`, `occluded` and `difficult`. The CAD models are not needed.
+each line; an image may show objects of several categories. The records are those of PASCAL3D+ (train/data/records.py),
+as are coordinates, visibility and the parameters `category`, `azimuth`, `truncated`, `occluded` and `difficult`. The
+splits are the lists: without a test list there is no test split. The CAD models are not needed.
 
 Anchors are missing from many records: objects without any labelled one are left out and counted. No table says which
 anchors a category has, so their names are gathered from the records of the training list, in alphabetical order; for
@@ -17,13 +17,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from coke_edge.errors import DataError
+from coke_edge.files import is_there
 from coke_edge.manifest import Keypoints2D
 from coke_edge.train.data.flips import flip_pairs_by_name
 from coke_edge.train.data.joint import JointLayout, chosen_categories, join
 from coke_edge.train.data.lists import read_names
 from coke_edge.train.data.pascal3d_anchors import LINES, edges_of
 from coke_edge.train.data.records import ObjectOptions, anchor_names, labelled_objects, read_record
-from coke_edge.train.data.sample import HIDDEN, KeypointDataset, Sample, Split
+from coke_edge.train.data.sample import HIDDEN, KeypointDataset, NoSuchSplit, Sample, Split
 from coke_edge.train.data.spec import DatasetSpec
 
 NAMES_OF_CATEGORIES = """
@@ -44,10 +45,12 @@ def load_objectnet3d(spec: DatasetSpec, split: Split) -> KeypointDataset:
 
     `category=all` is every category whose records have anchors. Meta of a sample: as PASCAL3D+'s, without source.
 
-    Raises DataError if a category is unknown or has no anchors, or a list or record is missing or unreadable.
+    Raises DataError if a category is unknown or has no anchors, or a list or record is missing or unreadable,
+    NoSuchSplit where there is no test list.
     """
     options = spec.options(ObjectOptions)
     categories = chosen_categories(options.category, CATEGORIES, spec.text)
+    listed = _listed(spec.path, split)
     layouts = _layouts(spec.path, categories)
     bare = [category for category in categories if category not in layouts]
     if not layouts or (bare and options.category != "all"):
@@ -56,7 +59,7 @@ def load_objectnet3d(spec: DatasetSpec, split: Split) -> KeypointDataset:
         )
     layout = join(layouts)
     left_out: Counter[str] = Counter()
-    samples = list(_samples(spec.path, _listed(spec.path, split), layouts, layout, options, left_out))
+    samples = list(_samples(spec.path, listed, layouts, layout, options, left_out))
     marks_hidden = any((sample.visibility == HIDDEN).any() for sample in samples)
     return KeypointDataset(
         spec.text, split, layout.keypoints, samples, "box", marks_hidden, left_out=dict(left_out)
@@ -64,9 +67,10 @@ def load_objectnet3d(spec: DatasetSpec, split: Split) -> KeypointDataset:
 
 
 def _listed(root: Path, split: Split) -> list[str]:
-    lists = root / "Image_sets"
-    path = lists / f"{split}.txt"
-    return read_names(path if path.is_file() or split != "test" else lists / "val.txt")
+    path = root / "Image_sets" / f"{split}.txt"
+    if split == "test" and not is_there(path):
+        raise NoSuchSplit(f"{root} has no list of test images, use --split val")
+    return read_names(path)
 
 
 def _layouts(root: Path, categories: tuple[str, ...]) -> dict[str, Keypoints2D]:

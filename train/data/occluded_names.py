@@ -1,16 +1,30 @@
-"""What the files of a written set of occluded images are called (train/data/occluded_write.py)."""
+"""What a set of occluded images says of itself, and what its files are called (train/data/occluded_write.py)."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
+from pathlib import Path
 from typing import NamedTuple
 
-from coke_edge.errors import DataError
-from coke_edge.train.data.sample import KeypointDataset, Sample
+import msgspec
 
+from coke_edge.errors import DataError
+from coke_edge.files import is_there
+from coke_edge.train.data.sample import KeypointDataset, Sample, Split
+
+VERSION = 2  # raise it when the files of a seed change
+INFO = "occluded.json"
 OBJECT = re.compile(r"#(\d+)$")  # of the keys of …
 RECORDS = ("pascal3d", "objectnet3d")  # … these: the number of the object in its record
+
+
+class Written(msgspec.Struct):
+    """What `occluded.json` says of the data set that was covered."""
+
+    version: int
+    data: str  # its scheme
+    split: Split
 
 
 class Place(NamedTuple):
@@ -20,9 +34,28 @@ class Place(NamedTuple):
     name: str
 
 
+def read_written(folder: Path) -> Written | None:
+    """What was written into a folder; None if it is not one of ours. Raises DataError if its description is damaged."""
+    path = folder / INFO
+    if not is_there(path):
+        return None
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Written)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{path} cannot be read ({error}): write the folder again with `coke-edge data occlude`"
+        ) from error
+
+
 def scheme_of(dataset: KeypointDataset) -> str:
     """The first word of the data set's specification."""
     return dataset.name.partition(":")[0]
+
+
+def number_in_record(sample: Sample, dataset: KeypointDataset) -> int | None:
+    """The number of the object in its record, from 0; None if it comes from none."""
+    found = OBJECT.search(sample.key) if scheme_of(dataset) in RECORDS else None
+    return int(found[1]) if found else None
 
 
 def places_of(dataset: KeypointDataset) -> list[Place]:
@@ -30,8 +63,8 @@ def places_of(dataset: KeypointDataset) -> list[Place]:
     plain = [_plain_place(sample, dataset) for sample in dataset.samples]
     objects, seen, found = Counter(plain), Counter[Place](), []
     for place, sample in zip(plain, dataset.samples, strict=True):
-        in_record = OBJECT.search(sample.key) if scheme_of(dataset) in RECORDS else None
-        number = in_record[1] if in_record else str(seen[place])
+        in_record = number_in_record(sample, dataset)
+        number = seen[place] if in_record is None else in_record
         seen[place] += 1
         found.append(place._replace(name=f"{place.name}.{number}") if objects[place] > 1 else place)
     twice, count = Counter(found).most_common(1)[0]

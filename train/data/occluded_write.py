@@ -2,15 +2,18 @@
 
     images/{category}FGL{i}_BGL{i}/NAME.png          the image of one object, with occluders
     annotations/{category}FGL{i}_BGL{i}/NAME.npz     source, occluder_mask, mask, box, occluder_box, category,
-                                                     occluder_level (train/data/occluded_pascal3d.py says what they are)
+                                                     occluder_level, object: what they are is said in
+                                                     train/data/occluded_pascal3d.py
     lists/{category}FGL{i}_BGL{i}.txt                NAME.png, one a line
     L{i}.json                                        all objects of the level, as a COCO keypoints file
     occluded.json                                    what was covered by what, with which seed
 
 NAME is the original's; where several objects of an image are covered, each in an image of its own, `.0`, `.1` …
-follows: the number of the object in its record, or its place among the image's samples. `mask` is the object's region,
-its box, not its outline. Data sets without categories have their scheme's name instead. Images are PNG: `coke-edge
-eval` on them sees the very pixels that it sees on the fly, and JPEG would blur both sides of an occluder's edge.
+follows: the number of the object in its record, or its place among the image's samples. For data sets with records
+`object` is the number in the record, which may hold others that this image does not cover. `mask` is the object's
+region, its box, not its outline. Data sets without categories have their scheme's name instead. Images are PNG:
+`coke-edge eval` on them sees the very pixels that it sees on the fly, and JPEG would blur both sides of an occluder's
+edge.
 """
 
 from __future__ import annotations
@@ -29,13 +32,18 @@ from coke_edge.errors import DataError
 from coke_edge.files import beside
 from coke_edge.stream.images import read_image, write_image
 from coke_edge.train.data.joint import SEPARATOR
-from coke_edge.train.data.occluded_names import Place, folder_of, places_of, scheme_of
+from coke_edge.train.data.occluded_names import (
+    INFO,
+    VERSION,
+    Place,
+    folder_of,
+    number_in_record,
+    places_of,
+    scheme_of,
+)
 from coke_edge.train.data.sample import COVERED, UNLABELLED, KeypointDataset, Sample
 from coke_edge.train.occluders import Occluders
 from coke_edge.train.occlusion_levels import Occluded, box_region, covered_sample, occlude_sample
-
-VERSION = 1  # raise it when the pictures of a seed change
-INFO = "occluded.json"
 
 
 class LevelSummary(NamedTuple):
@@ -98,7 +106,9 @@ def describe(
     objects = sha256()
     for sample in dataset.samples:
         objects.update(sample.key.encode() + sample.box.tobytes() + sample.keypoints.tobytes())
-        objects.update(sample.visibility.tobytes())
+        objects.update(sample.visibility.tobytes() + msgspec.json.encode(_meta_of(sample)))
+    scoring = (dataset.normaliser, dataset.unscored, dataset.counts_hidden, dict(dataset.left_out))
+    objects.update(msgspec.json.encode(scoring))
     files = sha256("\n".join(f"{path.name} {path.stat().st_size}" for path in occluders.files).encode())
     return {
         "version": VERSION,
@@ -145,7 +155,9 @@ def _write_level(
         folder = folder_of(place.category, level)
         file = f"images/{folder}/{place.name}.png"
         write_image(root / file, occluded.image)
-        _write_masks(root / "annotations" / folder / f"{place.name}.npz", sample, place, level, occluded)
+        number = number_in_record(sample, dataset)
+        masks = root / "annotations" / folder / f"{place.name}.npz"
+        _write_masks(masks, sample, number, place, level, occluded)
         names[folder].append(f"{place.name}.png\n")
         height, width = occluded.mask.shape
         images.append({"id": n, "file_name": file, "width": width, "height": height})
@@ -177,7 +189,9 @@ def _write_level(
     return LevelSummary(level, len(images), round(mean[0], 4), round(mean[1], 4), unmet)
 
 
-def _write_masks(path: Path, sample: Sample, place: Place, level: str, occluded: Occluded) -> None:
+def _write_masks(
+    path: Path, sample: Sample, number: int | None, place: Place, level: str, occluded: Occluded
+) -> None:
     """The `.npz` of an image; numpy writes no time into it, so the same arrays are the same bytes."""
     height, width = occluded.mask.shape
     region = box_region(sample.box, (height, width))
@@ -185,6 +199,7 @@ def _write_masks(path: Path, sample: Sample, place: Place, level: str, occluded:
     box = [0, 0, 0, 0]
     if len(rows):
         box = [rows[0], rows[-1] + 1, columns[0], columns[-1] + 1]
+    in_record: dict[str, Any] = {} if number is None else {"object": np.array(number)}
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer,
@@ -195,6 +210,7 @@ def _write_masks(path: Path, sample: Sample, place: Place, level: str, occluded:
         occluder_box=np.array([[*window, height, width] for window in occluded.windows]).reshape(-1, 6),
         category=np.array(place.category),
         occluder_level=np.array(folder_of("", level)),
+        **in_record,
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(buffer.getvalue())
@@ -227,8 +243,13 @@ def _annotation(sample: Sample, number: int) -> dict[str, Any]:
         "iscrowd": 0,
         "key": sample.key,
         "covered": sample.meta[COVERED].tolist(),
-        "meta": {name: _plain(value) for name, value in sample.meta.items() if name != COVERED},
+        "meta": _meta_of(sample),
     }
+
+
+def _meta_of(sample: Sample) -> dict[str, Any]:
+    """The meta that is written."""
+    return {name: _plain(value) for name, value in sample.meta.items() if name != COVERED}
 
 
 def _plain(value: Any) -> Any:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coke_edge.errors import DataError
-from coke_edge.train.data.azimuth import AzimuthHalf, half_of
+from coke_edge.train.data.azimuth import AzimuthHalf, Half, viewpoint_of
 from coke_edge.train.data.mat import number, numbers, read_mat, structs, text
 from coke_edge.train.data.sample import FAR, HIDDEN, UNLABELLED, VISIBLE, bounding_box
 
@@ -88,7 +88,7 @@ def labelled_objects(
             points,
             visibility,
             bounding_box(points) if box is None else box,
-            {"category": category, **_marks(thing), **_viewpoint(thing)},
+            {"category": category, **_marks(thing), **viewpoint_of(thing)._asdict()},
         )
 
 
@@ -102,6 +102,18 @@ def anchor_names(record: Record, category: str) -> list[str]:
     return list(found)
 
 
+def halves_of(record: Record, category: str, names: Sequence[str]) -> set[Half | None]:
+    """The halves of the azimuths from which the record's labelled objects of a category are seen.
+
+    None stands for those without a viewpoint.
+    """
+    return {
+        viewpoint_of(thing).half
+        for thing in record.objects
+        if text(thing.get("class")) == category and _anchors(thing.get("anchors"), names)[1].any()
+    }
+
+
 def _reason_against(thing: Mapping[str, Any], options: ObjectOptions) -> str | None:
     """Why an object is not kept, as a phrase; None if it is."""
     for mark, marked in _marks(thing).items():
@@ -109,7 +121,7 @@ def _reason_against(thing: Mapping[str, Any], options: ObjectOptions) -> str | N
             return f"marked {mark}"
     if not options.azimuth:
         return None
-    half = half_of(thing)
+    half = viewpoint_of(thing).half
     if half is None:
         return "without a viewpoint"
     return None if half == options.azimuth else f"of the {half} azimuths"
@@ -140,14 +152,3 @@ def _box(bbox: Any) -> NDArray[np.float32] | None:
 
 def _marks(thing: Mapping[str, Any]) -> dict[str, bool]:
     return {name: bool(number(thing.get(name))) for name in MARKS}
-
-
-def _viewpoint(thing: Mapping[str, Any]) -> dict[str, Any]:
-    """Angles in degrees. Those fitted to fewer than two anchors mean nothing, the coarse ones still do."""
-    view = thing.get("viewpoint")
-    view = view if isinstance(view, Mapping) else {}
-    fine = {name: number(view.get(name)) for name in ("azimuth", "elevation", "theta")}
-    if (number(view.get("num_anchor")) or 0) >= 2 and fine["azimuth"] is not None:
-        return {"viewpoint": "fine", **fine}
-    coarse = {name: number(view.get(f"{name}_coarse")) for name in ("azimuth", "elevation")}
-    return {"viewpoint": "none" if coarse["azimuth"] is None else "coarse", **coarse, "theta": None}

@@ -57,6 +57,10 @@ class NoSuchSplit(DataError):  # noqa: N818  (it says what is not there, which i
     """A data set is published without this split."""
 
 
+class NoObjects(DataError):  # noqa: N818  (as above)
+    """A split has no object of the kind that is asked for, such as a category that is never seen from a half."""
+
+
 def bounding_box(keypoints: NDArray[np.float32]) -> NDArray[np.float32]:
     """The box [4] around the pixels of the labelled keypoints [K, 2], of which there must be one.
 

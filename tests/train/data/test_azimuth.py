@@ -7,7 +7,7 @@ import pytest
 
 from coke_edge.errors import DataError
 from coke_edge.train.data import load_dataset
-from coke_edge.train.data.azimuth import half_of, half_of_azimuth
+from coke_edge.train.data.azimuth import half_of_azimuth, viewpoint_of
 
 SEEN = [0, 44.9, 135, 179.9, 180, 224.9, 315, 359.9, 360, -2, -45, 720.5, -1e-20]
 UNSEEN = [45, 89.9, 90, 134.9, 225, 269.9, 270, 314.9, -46, -90, 405]
@@ -34,7 +34,7 @@ def test_the_seen_half_is_bins_0_3_4_and_7(azimuth: float, half: str) -> None:
     ],
 )
 def test_missing_angles_and_poses_of_too_few_anchors(view: Any, half: str | None) -> None:
-    assert half_of({"viewpoint": view}) == half
+    assert viewpoint_of({"viewpoint": view}).half == half
 
 
 def test_the_halves_part_the_data_set_and_count_what_they_leave_out(

@@ -58,11 +58,14 @@ def test_a_small_file_still_gives_every_split_an_image(make_coco: Make) -> None:
 
 def test_files_of_their_own(make_coco: Make) -> None:
     main, other = make_coco(5), make_coco(3, name="held_out.json")
-    found = images_of(f"coco:{main}?val={other}")
-    assert {split: len(names) for split, names in found.items()} == {"train": 5, "val": 3, "test": 3}
     third = make_coco(2, name="test.json")
     found = images_of(f"coco:{main}?val={other}&test={third}")
     assert {split: len(names) for split, names in found.items()} == {"train": 5, "val": 3, "test": 2}
+    found = images_of(f"coco:{main}?test={third}")
+    assert {split: len(names) for split, names in found.items()} == {"train": 4, "val": 1, "test": 2}
+    assert not found["train"] & found["val"]
+    found = images_of(f"coco:{third}?train={main}")
+    assert {split: len(names) for split, names in found.items()} == {"train": 4, "val": 1, "test": 2}
 
 
 def test_images_are_looked_for_in_several_folders(make_coco: Make, make_image: Make, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from scipy.io import loadmat, savemat
 
 from coke_edge.errors import DataError
 from coke_edge.train.data import load_dataset
+from coke_edge.train.data.check import check_dataset
 from coke_edge.train.data.sample import UNLABELLED
 
 Rng = np.random.Generator
@@ -60,8 +61,9 @@ def genuine(
             return record if kind == "pascal3d" else mask, spec
         if kind in ("objectnet3d", "list"):
             objects = [thing("pot", {"left_ear": (3, 4, 1), "lid": None}), thing("cup", None)]
-            spec = make_objectnet3d("pot", {"n01": objects}, train="n01", val="n01") + "&azimuth=unseen"
-            return tmp_path / ("Annotations/n01.mat" if kind == "objectnet3d" else "Image_sets/val.txt"), spec
+            spec = make_objectnet3d("pot", {"n01": objects}, train="n01", test="n01") + "&azimuth=unseen"
+            path = "Annotations/n01.mat" if kind == "objectnet3d" else "Image_sets/test.txt"
+            return tmp_path / path, spec
         if kind == "lsp":
             savemat(tmp_path / "joints.mat", {"joints": np.arange(3 * 14 * 4, dtype=float).reshape(3, 14, 4)})
             return tmp_path / "joints.mat", f"lsp:{tmp_path}"
@@ -220,3 +222,32 @@ def test_an_array_of_another_kind_in_npz_and_h5(genuine: Any, odd: int) -> None:
         with h5py.File(path, "a") as file:
             del file[name]
             file[name] = kept
+
+
+def test_names_that_are_too_long_for_a_file(make_coco: Any, tmp_path: Path) -> None:
+    name = "n" * 300
+    coco, mpii = (
+        make_coco(3, images=[{"id": n, "file_name": f"{n}{name}.png"} for n in (1, 2, 3)]),
+        tmp_path / "m.json",
+    )
+    person = {"image": f"{name}.png", "joints": [[9.0, 9.0]] * 16, "joints_vis": [1] * 16}
+    mpii.write_text(json.dumps([{**person, "center": [20.0, 15.0], "scale": 0.1}]))
+    for spec in (
+        f"coco:{coco}?split=all",
+        f"coco:{coco}?split=all&images={tmp_path}&images={tmp_path}/a",
+        f"mpii:{mpii}?split=all",
+    ):
+        with pytest.raises(DataError, match="images of the test split are missing"):
+            load_dataset(spec, "test")
+        report, _ = check_dataset(spec, ["test"])
+        assert report.splits[0].missing
+    long = f"{tmp_path}/{name}"
+    for spec in (
+        *(f"{scheme}:{long}" for scheme in ("coco", "mpii", "lsp")),
+        *(f"mpii:{long}{suffix}" for suffix in (".mat", ".json", ".h5")),
+        *(f"{scheme}:{long}?category=car" for scheme in ("pascal3d", "objectnet3d")),
+        f"occluded-pascal3d:{long}?category=car&level=L1&pascal3d={long}",
+        f"occluded:{long}?level=L1",
+    ):
+        with pytest.raises(DataError):
+            load_dataset(spec, "test")

@@ -67,9 +67,9 @@ def test_two_categories_of_one_image(make_objectnet3d: Any, thing: Any) -> None:
 @pytest.mark.data
 def test_all_twelve_categories_of_the_real_records(data_root: Any) -> None:
     root = data_root / "PASCAL3D+_release1.1"
-    joint = load_dataset(f"pascal3d:{root}?category=all", "val")
+    joint = load_dataset(f"pascal3d:{root}?category=all", "test")
     assert len(joint.keypoints.names) == len(set(joint.keypoints.names)) == 124
-    car = load_dataset(f"pascal3d:{root}?category=car", "val")
+    car = load_dataset(f"pascal3d:{root}?category=car", "test")
     first = joint.keypoints.names.index("car/left_front_wheel")
     theirs = [s for s in joint.samples if s.meta["category"] == "car"]
     for one, other in zip(car.samples, theirs, strict=True):
@@ -79,7 +79,7 @@ def test_all_twelve_categories_of_the_real_records(data_root: Any) -> None:
     a, b = joint.keypoints.flip_pairs[0]
     assert {joint.keypoints.names[a].split("/")[0], joint.keypoints.names[b].split("/")[0]} == {"aeroplane"}
     halves = [
-        load_dataset(f"pascal3d:{root}?category=all&azimuth={half}", "val") for half in ("seen", "unseen")
+        load_dataset(f"pascal3d:{root}?category=all&azimuth={half}", "test") for half in ("seen", "unseen")
     ]
     nowhere = halves[0].left_out["without a viewpoint"]
     assert sum(len(half.samples) for half in halves) + nowhere == len(joint.samples)

@@ -123,24 +123,32 @@ def test_test_images_are_left_out(make_mpii: Make, mpii_person: Make) -> None:
     assert ([s.key for s in dataset.samples], dataset.left_out) == (["1#0"], {})
 
 
-def test_a_tenth_of_the_images_is_for_validation(make_mpii: Make, mpii_person: Make) -> None:
+def test_a_tenth_is_for_the_test_and_a_tenth_of_the_rest_for_validation(
+    make_mpii: Make, mpii_person: Make
+) -> None:
     root = make_mpii(
         *([mpii_person(), mpii_person()] for _ in range(10)), [], [mpii_person(without="annopoints")]
     )
     images = {split: [s.image.name for s in load_dataset(f"mpii:{root}", split).samples] for split in SPLITS}
-    assert {split: len(names) for split, names in images.items()} == {"train": 18, "val": 2, "test": 2}
-    assert not set(images["train"]) & set(images["val"])
-    assert images["val"] == images["test"]
-    seeds = {load_dataset(f"mpii:{root}?seed={seed}", "val").samples[0].image.name for seed in range(8)}
+    assert {split: len(names) for split, names in images.items()} == {"train": 16, "val": 2, "test": 2}
+    seeds = {load_dataset(f"mpii:{root}?seed={seed}", "test").samples[0].image.name for seed in range(8)}
     assert len(seeds) > 1
 
 
-def test_a_list_says_what_is_for_validation(make_mpii: Make, mpii_person: Make, tmp_path: Path) -> None:
-    root = make_mpii([mpii_person()], [mpii_person()], [mpii_person()])
+def test_a_list_says_what_is_for_the_test(make_mpii: Make, mpii_person: Make, tmp_path: Path) -> None:
+    root = make_mpii(*([mpii_person()] for _ in range(4)))
     (tmp_path / "valid_images.txt").write_text("3.png\n1.png\n3.png\n")
-    spec = f"mpii:{root}?val={tmp_path}/valid_images.txt"
-    assert [s.key for s in load_dataset(spec, "train").samples] == ["2#0"]
+    spec = f"mpii:{root}?test={tmp_path}/valid_images.txt"
+    assert {load_dataset(spec, split).samples[0].key for split in ("train", "val")} == {"2#0", "4#0"}
     assert [s.key for s in load_dataset(spec, "test").samples] == ["1#0", "3#0"]
+
+
+def test_a_list_of_other_images_is_refused(make_mpii: Make, mpii_person: Make, tmp_path: Path) -> None:
+    root = make_mpii(*([mpii_person()] for _ in range(4)))
+    (tmp_path / "valid_images.txt").write_text("elsewhere.png\n")
+    for split in SPLITS:
+        with pytest.raises(DataError, match=r"names none of the annotated images.*their own test images"):
+            load_dataset(f"mpii:{root}?test={tmp_path}/valid_images.txt", split)
 
 
 def test_persons_far_from_others(make_mpii: Make, mpii_person: Make) -> None:
@@ -271,7 +279,7 @@ def test_the_real_images_and_their_head_sizes(data_root: Path) -> None:
         assert shared.sum() == (one.visibility > 0).sum() == (same.visibility > 0).sum()
         assert np.abs(one.keypoints - same.keypoints)[shared].max() <= 1  # the .h5 has whole pixels
     listed = load_dataset(
-        f"mpii:{folder}/valid.h5?val={folder}/valid_images.txt", "val", require_images=False
+        f"mpii:{folder}/valid.h5?test={folder}/valid_images.txt", "test", require_images=False
     )
     assert len(listed.samples) == 2958
 

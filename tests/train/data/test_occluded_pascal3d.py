@@ -10,6 +10,7 @@ import pytest
 from coke_edge.errors import DataError
 from coke_edge.train.data import load_dataset
 from coke_edge.train.data.check import check_dataset
+from coke_edge.train.data.occluded_pascal3d import level_folder
 from coke_edge.train.data.sample import HIDDEN, UNLABELLED, VISIBLE, NoSuchSplit
 
 Make = Callable[..., Any]
@@ -41,7 +42,7 @@ def test_keypoints_under_an_occluder_are_hidden(make_occluded: Make, tmp_path: P
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.int64])
 @pytest.mark.parametrize(("row", "column", "hidden"), [(20, 10, True), (20, 11, False), (19, 10, False)])
 def test_the_very_pixel_decides(make_occluded: Make, dtype: Any, row: int, column: int, hidden: bool) -> None:
-    dataset = load_dataset(make_occluded(over(row, column, dtype=dtype)) + "&level=L1", "val")
+    dataset = load_dataset(make_occluded(over(row, column, dtype=dtype)) + "&level=L1", "test")
     assert (dataset.samples[0].visibility[0] == HIDDEN) == hidden
 
 
@@ -75,12 +76,13 @@ def test_what_must_be_said(make_occluded: Make) -> None:
             load_dataset(wrong, "test")
 
 
-def test_there_is_no_training_split_and_the_check_knows(make_occluded: Make) -> None:
+def test_there_is_a_test_split_alone_and_the_check_knows(make_occluded: Make) -> None:
     spec = make_occluded() + "&level=L1"
-    with pytest.raises(NoSuchSplit, match="train on pascal3d:"):
-        load_dataset(spec, "train")
+    for split in ("train", "val"):
+        with pytest.raises(NoSuchSplit, match="use --split test, and train on pascal3d:"):
+            load_dataset(spec, split)
     report, _ = check_dataset(spec, ("train", "val", "test"))
-    assert [one.split for one in report.splits] == ["val", "test"]
+    assert [one.split for one in report.splits] == ["test"]
     assert report.usable
     with pytest.raises(NoSuchSplit):
         check_dataset(spec, ["train"])
@@ -109,3 +111,22 @@ def test_a_record_that_is_missing_is_named(make_occluded: Make, tmp_path: Path) 
     (tmp_path / "pascal3d/Annotations/car_imagenet/n0001.mat").unlink()
     with pytest.raises(DataError, match=r"car_imagenet/n0001\.mat does not exist"):
         load_dataset(f"{spec}&level=L1", "test")
+
+
+@pytest.mark.parametrize("number", [1, -1])
+def test_an_object_that_the_record_does_not_have_is_refused(
+    make_occluded: Make, tmp_path: Path, number: int
+) -> None:
+    mask = np.zeros((30, 40), bool)
+    spec = make_occluded(mask) + "&level=L1"
+    path = tmp_path / "occluded/annotations/carFGL1_BGL1/n0001.npz"
+    for given in (0, number):
+        np.savez(path, occluder_mask=mask, object=np.array(given), source=np.array("car_imagenet/n0001.JPEG"))
+        if given == 0:
+            assert load_dataset(spec, "test", require_images=False).samples
+    with pytest.raises(DataError, match=rf"n0001\.npz covers object {number} of a record that has 1"):
+        load_dataset(spec, "test", require_images=False)
+
+
+def test_levels_are_named_from_zero() -> None:
+    assert [level_folder("car", level) for level in ("L0", "L3")] == ["carFGL0_BGL0", "carFGL3_BGL3"]

@@ -100,6 +100,16 @@ def test_a_folder_that_holds_this_is_left_alone_and_one_with_something_else_refu
     for dataset, levels, seed in ((lsp, ["L2"], 0), (lsp, ["L1"], 1), (fewer, ["L1"], 0)):
         with pytest.raises(DataError, match="holds something else"):
             write_occluded(dataset, out, levels, occluders, seed)
+    first_sample = dataclasses.replace(lsp.samples[0], meta={"head_size": 3.0})
+    for change in (
+        {"samples": [first_sample, *lsp.samples[1:]]},
+        {"normaliser": "box"},
+        {"unscored": ("neck",)},
+        {"counts_hidden": not lsp.counts_hidden},
+        {"left_out": {"marked truncated": 1}},
+    ):
+        with pytest.raises(DataError, match="holds something else"):
+            write_occluded(dataclasses.replace(lsp, **change), out, ["L1"], occluders)
     (out / "occluded.json").write_text("{}")
     with pytest.raises(DataError, match="holds something else"):
         write_occluded(lsp, out, ["L1"], occluders)
@@ -155,6 +165,59 @@ def test_pascal3d_is_read_by_its_own_loader_too(
     write_occluded(both, tmp_path / "both", ["L1"], occluders)
     joint = f"occluded-pascal3d:{tmp_path}/both?pascal3d={root}&category=car,bus&level=L1"
     assert len(load_dataset(joint, "test").samples) == 3
+
+
+@pytest.fixture
+def two_cars(tmp_path: Path, make_image: Make, write_record: Make, thing: Make) -> str:
+    """One image with a car from the seen half and one from the unseen half, as a test list of PASCAL3D+."""
+    root = tmp_path / "pascal3d"
+    wheels = {"left_front_wheel": (11, 21, 1), "left_back_wheel": (31, 21, 1)}
+    cars = [thing("car", wheels, view={"azimuth": azimuth}) for azimuth in (10.0, 100.0)]
+    write_record(root / "Annotations/car_imagenet/n1.mat", *cars)
+    image = make_image(root / "Images/car_imagenet/n1.png")
+    image.rename(image.with_suffix(".JPEG"))
+    (root / "Image_sets").mkdir()
+    (root / "Image_sets/car_imagenet_val.txt").write_text("n1\n")
+    return f"pascal3d:{root}?category=car"
+
+
+def test_of_a_filtered_set_the_covered_objects_alone_are_read(
+    two_cars: str, occluders: Occluders, tmp_path: Path
+) -> None:
+    for n, half in enumerate(("seen", "unseen")):
+        out = tmp_path / half
+        write_occluded(load_dataset(f"{two_cars}&azimuth={half}", "test"), out, ["L2"], occluders)
+        assert (out / "lists/carFGL2_BGL2.txt").read_text() == "n1.png\n"
+        theirs = f"occluded-pascal3d:{out}?pascal3d={tmp_path}/pascal3d&category=car&level=L2"
+        (sample,) = load_dataset(theirs, "test").samples
+        assert sample.key == f"carFGL2_BGL2/n1#{n}"
+        (same,) = load_dataset(f"occluded:{out}?level=L2", "test").samples
+        np.testing.assert_array_equal(sample.visibility, same.visibility)
+
+
+def test_what_is_no_such_set_of_pascal3d_is_refused(
+    two_cars: str, occluders: Occluders, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    write_occluded(load_dataset(two_cars, "test"), out, ["L1"], occluders)
+    spec = f"occluded-pascal3d:{out}?pascal3d={tmp_path}/pascal3d&category=car&level=L1"
+    assert len(load_dataset(spec, "test").samples) == 2
+    with pytest.raises(NoSuchSplit, match="made of the test split: use --split test"):
+        load_dataset(spec, "val")
+    content = json.loads((out / "occluded.json").read_text())
+    for change, message in (
+        ({"version": 1}, "of an earlier version.*write the folder again"),
+        ({"data": "objectnet3d"}, "made of objectnet3d: name it as occluded:"),
+        ({"split": "nightly"}, "cannot be read"),
+    ):
+        (out / "occluded.json").write_text(json.dumps({**content, **change}))
+        with pytest.raises(DataError, match=message):
+            load_dataset(spec, "test")
+    (out / "occluded.json").write_text(json.dumps(content))
+    masks = next((out / "annotations/carFGL1_BGL1").iterdir())
+    np.savez(masks, occluder_mask=np.zeros((30, 40)), object=np.array("first"), source="n1")
+    with pytest.raises(DataError, match="'object' is not the number"):
+        load_dataset(spec, "test")
 
 
 def test_objects_of_one_photo_get_an_image_each_and_coco_reads_them(
