@@ -44,7 +44,7 @@ class Detector:
         `precision` is auto, fp32, fp16, int8 or fp8. "auto" is what the backend's `load` says; ONNX Runtime's is
         fp32, so on a CPU nothing less exact runs without being asked for.
 
-        `keypoints` reports only those whose names begin so: `car/`, of a model of several categories.
+        `keypoints` reports only those whose names begin so: `car/`, or `car/,bus/`, of a model of several categories.
 
         Raises BundleError or BackendError if either cannot be used.
         """

@@ -1,10 +1,12 @@
 """Some of a model's keypoints: those of one category, of a model that knows several.
 
 A model of several categories calls its keypoints `car/left_front_wheel`, `bus/left_front_wheel`, …; `car/` chooses the
-car's. Any other beginning of names chooses as well.
+car's, `car/,bus/` both. Any other beginning of names chooses as well, also a whole name.
 """
 
 from __future__ import annotations
+
+import difflib
 
 import msgspec
 import numpy as np
@@ -14,16 +16,31 @@ from coke_edge.errors import BackendError
 from coke_edge.kernels.reference import Peaks
 from coke_edge.manifest import Keypoints2D, ModelSpec
 
+MOST_LISTED = 20
+
 Indices = NDArray[np.intp]
 
 
-def choose(layout: Keypoints2D, prefix: str) -> Indices:
-    """Which keypoints have a name that begins with `prefix`, in their order. Raises BackendError if none has."""
-    chosen = np.flatnonzero([name.startswith(prefix) for name in layout.names])
-    if len(chosen) == 0:
-        beginnings = dict.fromkeys(name[: name.find("/") + 1] or name for name in layout.names)
-        raise BackendError(f"no keypoint's name begins with '{prefix}', choose among {', '.join(beginnings)}")
-    return chosen
+def choose(layout: Keypoints2D, beginnings: str) -> Indices:
+    """Which keypoints have a name that begins with one of `beginnings` (commas between), in the model's order.
+
+    Raises BackendError, with what may have been meant, if one of them begins no name.
+    """
+    wanted = [part.strip() for part in beginnings.split(",")]
+    for part in wanted:
+        empty = not part and len(wanted) > 1  # it would choose all
+        if empty or not any(name.startswith(part) for name in layout.names):
+            raise BackendError(f"no keypoint's name begins with '{part}'{near(layout, part)}")
+    return np.flatnonzero([name.startswith(tuple(wanted)) for name in layout.names])
+
+
+def near(layout: Keypoints2D, part: str) -> str:
+    """What may have been meant by a `part` that begins no name, and what there is, as the end of a sentence."""
+    categories = list(dict.fromkeys(name[: name.find("/") + 1] or name for name in layout.names))
+    alike = difflib.get_close_matches(part, [*categories, *layout.names], n=3)
+    meant = f", perhaps {' or '.join(dict.fromkeys(alike))} is meant; choose" if alike else ", choose"
+    listed = [*categories[:MOST_LISTED], *["…"] * (len(categories) > MOST_LISTED)]
+    return f"{meant} among {', '.join(listed)}"
 
 
 def narrowed(spec: ModelSpec, chosen: Indices) -> ModelSpec:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import msgspec
 
@@ -13,6 +14,7 @@ from coke_edge.export.clutter_report import Report
 from coke_edge.export.verdict import Verdict
 from coke_edge.manifest import ModelSpec
 from coke_edge.train.checkpoint import Checkpoint
+from coke_edge.train.lineage import EARLIER, Stage, stages_in
 from coke_edge.train.metrics import USUAL_THRESHOLD
 
 # What the publishers say of their data, by the scheme of a specification.
@@ -24,6 +26,14 @@ TERMS = {
     "pascal3d": (
         "PASCAL3D+ (Xiang, Mottaghi and Savarese, WACV 2014): images of PASCAL VOC and ImageNet, published "
         "for research under their terms."
+    ),
+    "objectnet3d": (
+        "ObjectNet3D (Xiang et al., ECCV 2016): annotations under the MIT licence, images of ImageNet and Google Image "
+        "Search, published for research."
+    ),
+    "mpii": (
+        "MPII Human Pose (Andriluka et al., CVPR 2014): annotations under the Simplified BSD licence, images from "
+        "YouTube videos for research; commercial use is not allowed."
     ),
     "coco": "Annotations in the COCO format: the terms are those of the images' owner.",
 }
@@ -49,6 +59,9 @@ def training_summary(checkpoint: Checkpoint) -> dict[str, Any]:
     summary = {**checkpoint.training, "recipe": recipe}
     if "data" in summary:
         summary["data"] = without_folders(str(summary["data"]))
+    if EARLIER in summary:
+        stages = stages_in(checkpoint.training, checkpoint.recipe.occluder_images)[:-1]
+        summary[EARLIER] = [without_folders_of(stage) for stage in stages]
     return summary
 
 
@@ -76,17 +89,29 @@ def without_folders(spec: str) -> str:
     location, mark, query = spec.partition("?")
     scheme, _, path = location.partition(":")
     parameters = [part.partition("=") for part in query.split("&") if part]
-    shortened = "&".join(f"{name}={Path(value).name}" for name, _, value in parameters)
+    shortened = "&".join(f"{name}={last_part_of(value)}" for name, _, value in parameters)
     return f"{scheme}:{Path(path).name}{mark}{shortened}"
+
+
+def last_part_of(value: str) -> str:
+    """The last part of a parameter's path, whose strokes may be written as %2F."""
+    return Path(unquote(value)).name.replace("%", "%25").replace("&", "%26")
+
+
+def without_folders_of(stage: Stage) -> dict[str, Any]:
+    """An earlier training, every path cut to its last part."""
+    occluders = stage.occluder_images
+    data = stage.data and without_folders(stage.data)
+    return {"data": data, "occluder_images": occluders and Path(occluders).name}
 
 
 def model_card(
     name: str, spec: ModelSpec, training: Mapping[str, Any], clutter: Report, gate: Mapping[str, Verdict]
 ) -> str:
     """The card in Markdown; `training` as `training_summary` gives it."""
-    data, recipe = str(training.get("data", "")), training.get("recipe", {})
+    recipe, data_terms = training.get("recipe", {}), "\n\n".join(trained_on(training))
     size, head, bank = spec.input, spec.head, clutter.sentence()
-    figures = {k: v for k, v in training.items() if k not in ("recipe", "data")}
+    figures = {k: v for k, v in training.items() if k not in ("recipe", "data", EARLIER)}
     calibrated = "calibrated on validation images" if spec.visibility else "not calibrated"
     return f"""# {name}
 
@@ -101,7 +126,7 @@ Finds {len(spec.keypoints.names)} keypoints of one object in a box: {", ".join(s
 
 ## Data and licence terms
 
-Trained on `{data or "not recorded"}`. {TERMS.get(data.partition(":")[0], UNKNOWN_TERMS)}
+{data_terms}
 Initial weights: `{recipe.get("pretrained", "not recorded")}`; where they come from ImageNet, its terms apply.
 
 ## Figures
@@ -119,6 +144,15 @@ Distances are in crop pixels, after the sub-cell step, on real images.
 * The figures hold for images like those of the data set. Measure on your own with
   `coke-edge eval {name}.coke --data …`.
 """
+
+
+def trained_on(training: Mapping[str, Any]) -> Iterator[str]:
+    """A paragraph for every training, the model's own first, with the terms of its data."""
+    recipe, beginning = training.get("recipe") or {}, "Trained"
+    for stage in reversed(stages_in(training, None, recipe.get("start"))):
+        terms = TERMS.get(stage.data.partition(":")[0], UNKNOWN_TERMS)
+        yield f"{beginning} on `{stage.data or 'not recorded'}`. {terms}"
+        beginning = "It started from a model trained"
 
 
 def gate_row(precision: str, verdict: Verdict) -> tuple[str, ...]:

@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coke_edge.geometry import Affine, box_to_crop, frame_box, transform
-from coke_edge.manifest import InputSpec
+from coke_edge.manifest import InputSpec, Keypoints2D
 from coke_edge.preprocess import crop
 from coke_edge.stream.images import list_images, read_image
 from coke_edge.train import metrics
 from coke_edge.train.data.sample import KeypointDataset, Sample
+from coke_edge.train.evaluate import matching
 
 T = TypeVar("T")
 
@@ -23,7 +24,7 @@ class Label(NamedTuple):
     """What is annotated in a crop, in crop pixels."""
 
     keypoints: NDArray[np.float64]  # [K, 2], NaN where unlabelled
-    counted: NDArray[np.bool_]  # [K] those that PCK counts: visible, in an object of known length
+    counted: NDArray[np.bool_]  # [K] those that the data set's PCK counts, in an object of known length
     length: float  # the data set's normalising length, NaN where it is unknown
     threshold: float  # the data set's usual PCK threshold, in lengths
 
@@ -36,15 +37,21 @@ class Crop(NamedTuple):
     label: Label | None = None
 
 
-def dataset_crops(dataset: KeypointDataset, size: InputSpec, count: int) -> Iterator[Crop]:
+def dataset_crops(
+    dataset: KeypointDataset, size: InputSpec, count: int, layout: Keypoints2D | None = None
+) -> Iterator[Crop]:
     """The boxes of `count` samples with what is annotated in them, spread evenly over a data set.
 
-    Raises DataError if an image cannot be read.
+    The labels are of the K keypoints of a model's `layout`, which may know more categories than the data set; None is
+    that of the data set. Raises DataError if the keypoints are not the model's or an image cannot be read.
     """
+    layout = layout or dataset.keypoints
+    places = matching(layout, dataset)
     for sample in spread(dataset.samples, count):
         affine = box_to_crop(sample.box, size.width, size.height, size.box_margin)
         image = crop(read_image(sample.image), affine, size)
-        yield Crop(sample.image.name, image, label_of(sample, dataset, affine))
+        label = label_of(sample, dataset, affine)
+        yield Crop(sample.image.name, image, placed(label, places, len(layout.names)))
 
 
 def label_of(sample: Sample, dataset: KeypointDataset, affine: Affine) -> Label:
@@ -56,9 +63,17 @@ def label_of(sample: Sample, dataset: KeypointDataset, affine: Affine) -> Label:
         dataset.keypoints.names,
         [sample.meta.get("head_size", np.nan)],
     )
-    counted = metrics.counted(sample.visibility[None], length)[0]
+    counted = metrics.counted(sample.visibility[None], length, dataset.counts_hidden)[0]
+    counted &= ~np.isin(dataset.keypoints.names, dataset.unscored)
     threshold = float(metrics.USUAL_THRESHOLD[dataset.normaliser])
     return Label(transform(affine, sample.keypoints), counted, float(length[0] * affine[0, 0]), threshold)
+
+
+def placed(label: Label, places: NDArray[np.intp], count: int) -> Label:
+    """The label among `count` keypoints, its own at `places`; the others are not labelled."""
+    keypoints, counted = np.full((count, 2), np.nan), np.zeros(count, bool)
+    keypoints[places], counted[places] = label.keypoints, label.counted
+    return label._replace(keypoints=keypoints, counted=counted)
 
 
 def folder_crops(folder: Path, size: InputSpec, count: int) -> Iterator[Crop]:

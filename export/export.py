@@ -22,11 +22,13 @@ from coke_edge.export.expected import torch_results
 from coke_edge.export.gate import require
 from coke_edge.export.graph import build_graph
 from coke_edge.export.kernels import check_targets, kernel_entries
+from coke_edge.export.narrow import narrow
 from coke_edge.export.trained import network_of
 from coke_edge.export.variants import Makings, Variant, variants
 from coke_edge.export.verdict import Limits, Verdict
 from coke_edge.files import beside
 from coke_edge.manifest import Manifest, ModelSpec
+from coke_edge.selection import choose as choose_keypoints
 from coke_edge.train.checkpoint import Checkpoint
 
 FOR_CPUS = "uint8"
@@ -51,6 +53,7 @@ def export_bundle(
     plugin: bool = False,
     allow: bool = False,
     peaks: int | None = None,
+    keypoints: str = "",
     limits: Mapping[str, Limits] | None = None,
     evaluation: Mapping[str, Any] | None = None,
     report: Callable[[str], None] = lambda _: None,
@@ -60,26 +63,25 @@ def export_bundle(
     `crops` are real pictures, cut to the input's size; `precisions` are keys of `variants.GRAPHS`, to which fp32 is
     added; `clutter` is how many rows of the clutter bank to keep (`clutter.choose`); `targets` and `plugin` say which
     kernels to add (`kernels.kernel_entries`); `limits` replace those of `verdict.LIMITS`; `peaks` replaces the
-    checkpoint's M; `evaluation` (of `card.read_evaluation`) goes into the manifest and the model card; `report` is told
-    what is being done.
+    checkpoint's M; `keypoints` keeps those alone whose names begin so (`selection.choose`), "" all; `evaluation` (of
+    `card.read_evaluation`) goes into the manifest and the model card; `report` is told what is being done.
 
     A graph of lower precision that fails is left out, unless `allow`; its verdict is in the manifest in both cases.
 
-    Raises ExportError if the checkpoint is a baseline's, the fp32 graph is not what torch computes, kernels cannot be
-    compiled or `out` cannot be written; then there is no file, and one that was there before is untouched.
+    Raises BackendError if `keypoints` names none of them, and ExportError if the checkpoint is a baseline's, the fp32
+    graph is not what torch computes, kernels cannot be compiled or `out` cannot be written; then there is no file, and
+    one that was there before is untouched.
     """
     require_writable(out)
     network = network_of(checkpoint)
-    banks = Banks.of(network)
-    channels = banks.prototypes.shape[1]
+    kept = choose_keypoints(checkpoint.spec.keypoints, keypoints)
+    channels = network.prototypes.shape[1]
     check_targets(targets, channels)
     report("reading the images")
-    pictures = list(crops)
+    spec, banks, pictures = narrow(with_peaks(checkpoint.spec, peaks), Banks.of(network), list(crops), kept)
     report("measuring the clutter bank")
     features = [] if clutter == "all" else features_of(network, pictures)
-    chosen = choose(
-        features, banks, with_peaks(checkpoint.spec, peaks), clutter, [crop.label for crop in pictures]
-    )
+    chosen = choose(features, banks, spec, clutter, [crop.label for crop in pictures])
     banks, spec = chosen.banks, chosen.spec  # the visibility belongs to the bank
     report("exporting the graph")
     graph = build_graph(network, spec, banks)
@@ -97,6 +99,9 @@ def export_bundle(
         report("compiling the kernels")
     entries |= kernel_entries(targets, channels, precisions_of(entries), plugin)
     training = training_summary(checkpoint)
+    if keypoints:
+        every = len(checkpoint.spec.keypoints.names)
+        training["keypoints_kept"] = {"named": keypoints, "count": len(kept), "of": every}
     if evaluation:
         training["evaluation"] = dict(evaluation)
     manifest = Manifest(

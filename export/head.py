@@ -5,6 +5,7 @@ function is written for one head: the rule, the number of peaks and the clutter 
 node's attributes repeat them. `kernels/reference.py` is the definition; what differs is the order of work:
 
 * all cells meet the clutter bank in one MatMul, and only if the rule needs it; else the K·M peaks alone do;
+* where they do not, features are never turned nor made unit: K scores of a cell are divided by its length instead;
 * exp needs no running maximum while 1/τ is far from the range of float32, which saves a quarter of the time;
 * indices stay integers throughout (a cell above 65,504 has no float16), floats are float32.
 """
@@ -45,14 +46,18 @@ def match_function(head: HeadSpec, clutter_rows: int, weighted: bool) -> ir.Func
 
     def body(op: Op, features: Value, prototypes: Value, *clutter_and_counts: Value) -> list[Value]:
         size = op.Shape(features, start=2)  # [2] H, W
-        cells = unit_cells(op, features)  # [B, H·W, C]
-        similarity = by_map(op, op.MatMul(cells, op.Transpose(prototypes, perm=[1, 0])))  # [B, K, H·W]
         bank = Bank(op, head, *clutter_and_counts) if clutter_rows else EmptyBank(op)
 
         # What the rule subtracts must be known at every cell; the rest only at the peaks.
         respond = {"similarity": None, "margin": bank.hard, "log_odds": bank.soft}[head.rule]
-        subtracted = respond(bank.products(cells)) if respond else None  # [B, H·W, 1]
-        score = op.Sub(similarity, by_map(op, subtracted)) if subtracted else similarity
+        cells: UnitCells | RawCells
+        if respond:
+            cells = UnitCells(op, features)
+            similarity = cells.similarity(prototypes)  # [B, K, H·W]
+            score = op.Sub(similarity, by_map(op, respond(bank.products(cells.rows))))
+        else:
+            cells = RawCells(op, features)
+            score = similarity = cells.similarity(prototypes)
         score = op.Where(op.IsNaN(score), -INFINITY, score)
         padded = pad_map(op, score, size)  # [B, K, H+2, W+2]
         candidates = score if head.peaks == 1 else local_maxima(op, padded)  # the best of all is always one
@@ -61,8 +66,7 @@ def match_function(head: HeadSpec, clutter_rows: int, weighted: bool) -> ir.Func
         def masked(values: Value) -> Value:  # B·K·M values → [B, K, M]
             return op.Where(found, op.Reshape(values, op.Shape(cell)), -INFINITY)
 
-        peak_cells = op.GatherND(cells, op.Reshape(cell, [0, -1, 1]), batch_dims=1)  # [B, K·M, C]
-        products = bank.products(peak_cells)  # [B, K·M, N]
+        products = bank.products(cells.at(op.Reshape(cell, [0, -1])))  # [B, K·M, N]
         around = neighbourhoods(op, padded, size, cell, head.peaks)
         return [
             op.Cast(op.Where(found, cell, NO_PEAK), to=ir.DataType.INT32),
@@ -136,17 +140,58 @@ class EmptyBank:
     soft = hard
 
 
-def unit_cells(op: Op, features: Value) -> Value:
-    """Features [B, C, H, W] → unit rows [B, H·W, C], float32."""
-    rows = op.Transpose(op.Reshape(op.Cast(features, to=ir.DataType.FLOAT), [0, 0, -1]), perm=[0, 2, 1])
-    # A product, not a reduction: ONNX Runtime would reduce before it transposes, along the slow axis.
-    ones = op.Expand(1.0, op.Concat(op.Shape(features, start=1, end=2), [1], axis=0))  # [C, 1]
-    length = op.Sqrt(op.MatMul(op.Mul(rows, rows), ones))
-    return op.Div(rows, op.Max(length, EPSILON))
+class UnitCells:
+    """Features as unit rows, turned and divided at every cell: for a rule that meets the clutter bank at every cell."""
+
+    def __init__(self, op: Op, features: Value) -> None:
+        """Features [B, C, H, W]."""
+        self.op = op
+        rows = op.Transpose(cell_columns(op, features), perm=[0, 2, 1])
+        # A product, not a reduction: ONNX Runtime would reduce before it transposes, along the slow axis.
+        ones = op.Expand(1.0, op.Concat(op.Shape(features, start=1, end=2), [1], axis=0))  # [C, 1]
+        length = op.Sqrt(op.MatMul(op.Mul(rows, rows), ones))
+        self.rows = op.Div(rows, op.Max(length, EPSILON))  # [B, H·W, C]
+
+    def similarity(self, prototypes: Value) -> Value:
+        """With prototypes [K, C]: [B, K, H·W]."""
+        return by_map(self.op, self.op.MatMul(self.rows, self.op.Transpose(prototypes, perm=[1, 0])))
+
+    def at(self, places: Value) -> Value:
+        """Unit rows of cells [B, P]: [B, P, C]."""
+        return self.op.GatherND(self.rows, self.op.Unsqueeze(places, [-1]), batch_dims=1)
+
+
+class RawCells:
+    """Features as they are: K scores of each cell are divided by its length, and the peaks alone are turned."""
+
+    def __init__(self, op: Op, features: Value) -> None:
+        """Features [B, C, H, W]."""
+        self.op = op
+        self.columns = cell_columns(op, features)
+        ones = op.Expand(1.0, op.Concat([1], op.Shape(features, start=1, end=2), axis=0))  # [1, C]
+        length = op.Sqrt(op.MatMul(ones, op.Mul(self.columns, self.columns)))
+        self.length = op.Max(length, EPSILON)  # [B, 1, H·W]
+
+    def similarity(self, prototypes: Value) -> Value:
+        """With prototypes [K, C]: [B, K, H·W]."""
+        return self.op.Div(self.op.MatMul(prototypes, self.columns), self.length)
+
+    def at(self, places: Value) -> Value:
+        """Unit rows of cells [B, P]: [B, P, C]."""
+        op = self.op
+        across = op.Unsqueeze(places, [1])  # [B, 1, P]
+        channels = op.Concat([1], op.Shape(self.columns, start=1, end=2), [1], axis=0)
+        columns = op.GatherElements(self.columns, op.Expand(across, channels), axis=2)  # [B, C, P]
+        return by_map(op, op.Div(columns, op.GatherElements(self.length, across, axis=2)))
+
+
+def cell_columns(op: Op, features: Value) -> Value:
+    """Features [B, C, H, W] → [B, C, H·W], float32."""
+    return op.Reshape(op.Cast(features, to=ir.DataType.FLOAT), [0, 0, -1])
 
 
 def by_map(op: Op, rows: Value) -> Value:
-    """[B, H·W, K] → [B, K, H·W]."""
+    """[B, P, K] → [B, K, P]."""
     return op.Transpose(rows, perm=[0, 2, 1])
 
 

@@ -13,8 +13,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from coke_edge.kernels.reference import NO_PEAK
 from coke_edge.kernels.spec import HeadSpec
-from coke_edge.kernels.torch_reference import ScoreMaps
+from coke_edge.kernels.torch_reference import Peaks, ScoreMaps, find_peaks
 from coke_edge.train import loss
 from coke_edge.train.batch import Batch
 from coke_edge.train.data.sample import HIDDEN, VISIBLE
@@ -70,18 +71,35 @@ class MapRegression(Method):
         Similarity, which visibility is read from: the logarithm of the cell's probability, or the height. There is
         no clutter: its responses are −1, as of an empty bank.
         """
-        maps = self.maps(self.features(image).float())[:, -1]
+        return self.scored(self.last_maps(image))
+
+    def peaks(self, image: Tensor, head: HeadSpec) -> Peaks:
+        """As of every method; with a null class the soft clutter response is log P(absent), the same at all M peaks.
+
+        So P(visible) of a heat map, too, is read from two quantities: how likely the place is, and how likely none is.
+        """
+        maps = self.last_maps(image)
+        found = find_peaks(self.scored(maps), head.peaks)
+        if self.null_logit is None:
+            return found
+        absent = (self.null_logit - self.log_total(maps))[..., None]
+        return found._replace(soft_clutter=absent.where(found.index != NO_PEAK, -torch.inf))
+
+    def last_maps(self, image: Tensor) -> Tensor:
+        """uint8 BGR [B, H, W, 3] → the maps that count [B, K, H/stride, W/stride], float32."""
+        return self.maps(self.features(image).float())[:, -1]
+
+    def scored(self, maps: Tensor) -> ScoreMaps:
+        """What `score_maps` gives, from the maps [B, K, H, W]."""
         nothing = torch.full_like(maps[:, 0], -1.0)
         if self.kind == "mse":
             return ScoreMaps(maps.clamp_min(FLOOR).log(), maps, nothing, nothing)
-        return ScoreMaps(maps, self.log_probability(maps), nothing, nothing)
+        return ScoreMaps(maps, maps - self.log_total(maps)[..., None, None], nothing, nothing)
 
-    def log_probability(self, logits: Tensor) -> Tensor:
-        """log P(cell) [B, K, H, W], among all cells and the null class."""
+    def log_total(self, logits: Tensor) -> Tensor:
+        """The logarithm [B, K] of what a softmax over all cells and the null class divides by."""
         total = logits.flatten(2).logsumexp(2)
-        if self.null_logit is not None:
-            total = torch.logaddexp(total, self.null_logit)
-        return logits - total[..., None, None]
+        return total if self.null_logit is None else torch.logaddexp(total, self.null_logit)
 
 
 class HeatmapModel(MapRegression):

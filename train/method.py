@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from coke_edge.errors import CokeError
 from coke_edge.kernels.spec import HeadSpec, Rule
-from coke_edge.kernels.torch_reference import ScoreMaps
+from coke_edge.kernels.torch_reference import Peaks, ScoreMaps, find_peaks
 from coke_edge.train.backbone import create_backbone, freeze
 from coke_edge.train.batch import Batch
 from coke_edge.train.fold import fold_batchnorm
@@ -79,6 +79,10 @@ class Method(nn.Module, ABC):
     @abstractmethod
     def score_maps(self, image: Tensor, head: HeadSpec) -> ScoreMaps:
         """uint8 BGR [B, H, W, 3] → every cell's score and quantities, float32, at `stride`."""
+
+    def peaks(self, image: Tensor, head: HeadSpec) -> Peaks:
+        """uint8 BGR [B, H, W, 3] → the best local maxima of every score map, and what P(visible) is read from there."""
+        return find_peaks(self.score_maps(image, head), head.peaks)
 
 
 def pyramid(recipe: Recipe) -> tuple[nn.Module, Neck]:

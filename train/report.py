@@ -19,7 +19,9 @@ from coke_edge.preprocess import crop
 from coke_edge.train import metrics
 from coke_edge.train.data.images import ImageCache
 from coke_edge.train.data.sample import HIDDEN, UNLABELLED, VISIBLE, KeypointDataset, Sample
-from coke_edge.train.evaluate import CACHE_BYTES, Evaluation, measured
+from coke_edge.train.evaluation import Evaluation
+from coke_edge.train.predictions import CACHE_BYTES
+from coke_edge.train.scoring import measured
 
 CURVE_END = 2.5  # × the usual threshold
 TILE = 256  # px, side of one picture of a contact sheet

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from coke_edge.detector import Detector
 from coke_edge.train.data.sample import KeypointDataset, Sample
-from coke_edge.train.evaluate import Evaluation, evaluate, plain
+from coke_edge.train.evaluate import Evaluation, evaluate
+from coke_edge.train.evaluation import plain
 from coke_edge.train.occluders import Occluders
 from coke_edge.train.occlusion_levels import covered_sample, occlude_sample
 

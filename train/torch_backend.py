@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from coke_edge.geometry import Affine
+from coke_edge.kernels import torch_reference
 from coke_edge.kernels.reference import Peaks
 from coke_edge.kernels.spec import HeadSpec
-from coke_edge.kernels.torch_reference import ScoreMaps, find_peaks
 from coke_edge.manifest import ModelSpec
 from coke_edge.preprocess import crop
 
 
 class Scorer(Protocol):
-    """What can be run: a `Method`, or anything else that scores cells."""
+    """What can be run: a `Method`, or anything else that finds peaks."""
 
-    def score_maps(self, image: Tensor, head: HeadSpec) -> ScoreMaps: ...
+    def peaks(self, image: Tensor, head: HeadSpec) -> torch_reference.Peaks: ...
 
 
 class Trained(Protocol):
@@ -66,5 +66,4 @@ class TorchBackend:
 
     @torch.inference_mode()
     def _network(self, images: Tensor) -> Peaks:
-        peaks = find_peaks(self.model.score_maps(images, self.spec.head), self.spec.head.peaks)
-        return Peaks(*(tensor.cpu().numpy() for tensor in peaks))
+        return Peaks(*(tensor.cpu().numpy() for tensor in self.model.peaks(images, self.spec.head)))

@@ -23,8 +23,9 @@ from coke_edge.manifest import ModelSpec, VisibilitySpec
 from coke_edge.train import metrics
 from coke_edge.train.data.images import ImageCache
 from coke_edge.train.data.sample import HIDDEN, VISIBLE, KeypointDataset
-from coke_edge.train.evaluate import CACHE_BYTES, evaluate
+from coke_edge.train.evaluate import evaluate
 from coke_edge.train.occlusion import hide_covered, paste_occluders
+from coke_edge.train.predictions import CACHE_BYTES
 from coke_edge.train.torch_backend import Scorer, TorchBackend
 
 RULES: tuple[Rule, ...] = get_args(Rule)

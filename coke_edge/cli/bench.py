@@ -57,7 +57,7 @@ def run(
     modes: Annotated[
         str, typer.Option(help="back-to-back (as fast as it goes), paced (as a camera), or both")
     ] = "back-to-back,paced",
-    fps: Annotated[float, typer.Option(min=0.1, help="frames per second of paced rows")] = 30.0,
+    fps: Annotated[float, typer.Option(min=1, help="frames per second of paced rows")] = 30.0,
     seconds: Annotated[float, typer.Option(min=0.01, help="time to measure each row for, at least")] = 5.0,
     source: Annotated[str, typer.Option(help="image, folder of images, or generated")] = "generated",
     cold: Annotated[
@@ -80,7 +80,7 @@ def run(
 
     Rows (backend × precision × batch × threads × mode) take turns, after a warm-up until their times are steady.
     `coke-edge bench compare A.json B.json` says whether two results differ by more than the noise; `--against` says it
-    of two models at once, and finds much smaller differences, since what the machine does meanwhile happens to both.
+    of two models that take turns call by call, so that what the machine does meanwhile happens to both.
     """
     if report and out is None:
         raise CokeError("--report needs a folder: add --out DIR")

@@ -86,6 +86,9 @@ def detect(
         str, typer.Option(help="auto, fp32, fp16, int8 or fp8; auto is the backend's")
     ] = "auto",
     threads: Annotated[int, typer.Option(min=0, help="threads of the backend; 0: as it likes")] = 0,
+    keypoints: Annotated[
+        str, typer.Option(help="only those whose names begin so, e.g. car/ of a model of several categories")
+    ] = "",
     names: Annotated[bool, typer.Option("--names", help="write the keypoints' names into pictures")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print the summary as one JSON object")] = False,
     json_log: Annotated[
@@ -116,7 +119,7 @@ def detect(
     log = Console(stderr=True)
     with logging_to(print_line if json_log else partial(say, log), json_log), errors_logged(json_log):
         where = choose_region(region, box, track)
-        detector = Detector(bundle, backend, threads, precision)
+        detector = Detector(bundle, backend, threads, precision, keypoints)
         frames_in = open_source(source, reconnect=reconnect, timeout=timeout)
         live, painter = frames_in.live, partial(paint, names=names)
         uris = sink or [PAGE if live else OUT]

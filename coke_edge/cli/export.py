@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from coke_edge.cli.eval import SplitName
+from coke_edge.cli.export_report import show
 from coke_edge.cli.next_step import next_step, say
+from coke_edge.cli.split import SplitName
 from coke_edge.errors import CokeError, ExportError
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from coke_edge.export.clutter_report import Rows
     from coke_edge.export.crops import Crop
     from coke_edge.export.export import Exported
-    from coke_edge.export.verdict import Verdict
     from coke_edge.train.checkpoint import Checkpoint
 
 app = typer.Typer()
@@ -80,6 +80,9 @@ def export(
     count: Annotated[int, typer.Option(min=1, help="images to check on, at most")] = 200,
     allow: Annotated[bool, typer.Option("--allow", help="keep graphs that fail the gate")] = False,
     peaks: Annotated[int | None, typer.Option(min=1, max=8, help="peaks kept per keypoint")] = None,
+    keypoints: Annotated[
+        str, typer.Option(help="only those whose names begin so, e.g. car/ of a model of several categories")
+    ] = "",
     evaluation: Annotated[
         Path | None, typer.Option(help="evaluation.json of `eval --report`, for the model card")
     ] = None,
@@ -99,6 +102,10 @@ def export(
     console = Console(stderr=True)
     names = split_names(precision)
     if format_ is not Format.bundle and is_bundle(model):
+        if keypoints:
+            raise ExportError(
+                "a bundle holds its keypoints already: give --keypoints when you export its checkpoint"
+            )
         rewrite(model, format_, out, names[0], console)
         return
     options: dict[str, Any] = {
@@ -108,6 +115,7 @@ def export(
         "clutter": parse_rows(clutter),
         "allow": allow,
         "peaks": peaks,
+        "keypoints": keypoints,
         "evaluation": read_evaluation(evaluation) if evaluation else None,
     }
     where = partial(images_to_check_on, data=data, split=split, images=images, count=count)
@@ -195,25 +203,6 @@ def finish(exported: Exported) -> None:
         raise ExportError(sentence)
 
 
-def show(exported: Exported, out: Path, as_json: bool) -> None:
-    """The verdicts, as one JSON object or as the gate's table."""
-    from rich.console import Console
-
-    if not as_json:
-        console = Console()
-        print_verdicts(console, exported.verdicts)
-        sentence = exported.clutter.sentence()
-        say(console, f"{sentence[0].upper()}{sentence[1:]}.")
-        return
-    import json
-
-    gate = {precision: verdict.to_manifest() for precision, verdict in exported.verdicts.items()}
-    size = out.stat().st_size if out.is_file() else None
-    typer.echo(
-        json.dumps({"out": str(out), "bytes": size, "gate": gate, "clutter": exported.clutter.to_manifest()})
-    )
-
-
 def images_to_check_on(
     checkpoint: Checkpoint, data: str | None, split: SplitName, images: Path | None, count: int
 ) -> Iterator[Crop]:
@@ -221,33 +210,18 @@ def images_to_check_on(
     from coke_edge.export.crops import dataset_crops, folder_crops
     from coke_edge.train.data import load_dataset
 
-    size = checkpoint.spec.input
+    size, layout = checkpoint.spec.input, checkpoint.spec.keypoints
     if images:
         return folder_crops(images, size, count)
     if data:
-        return dataset_crops(load_dataset(data, split.value), size, count)
+        return dataset_crops(load_dataset(data, split.value), size, count, layout)
     recorded = str(checkpoint.training.get("data", ""))
     ask = "name images to check the export on with --data SPEC or --images DIR"
     if not recorded:
         raise ExportError(f"the checkpoint does not record what it was trained on; {ask}")
     try:
-        return dataset_crops(load_dataset(recorded, split.value), size, count)
+        return dataset_crops(load_dataset(recorded, split.value), size, count, layout)
     except CokeError as error:
         raise ExportError(
             f"the model was trained on data that cannot be read here ({error}); {ask}"
         ) from error
-
-
-def print_verdicts(console: Console, verdicts: dict[str, Verdict]) -> None:
-    """The gate's table."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    from coke_edge.export.card import GATE_COLUMNS, gate_row
-
-    table = Table(title="Against torch, keypoints in crop pixels", box=SIMPLE_HEAD, pad_edge=False)
-    for column in GATE_COLUMNS:
-        table.add_column(column, justify="left" if column in ("graph", "gate") else "right")
-    for precision, verdict in verdicts.items():
-        table.add_row(*gate_row(precision, verdict))
-    console.print(table)

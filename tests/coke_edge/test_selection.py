@@ -20,8 +20,37 @@ JOINT = Keypoints2D(
 def test_a_prefix_chooses_and_none_chooses_all() -> None:
     assert choose(JOINT, "car/").tolist() == [1, 2, 3]
     assert choose(JOINT, "").tolist() == [0, 1, 2, 3]
-    with pytest.raises(BackendError, match=r"begins with 'tram/', choose among bus/, car/$"):
-        choose(JOINT, "tram/")
+
+
+@pytest.mark.parametrize(
+    ("beginnings", "chosen"),
+    [("bus/,car/roof", [0, 3]), ("car/roof, car/", [1, 2, 3]), ("car/left_door", [1])],
+)
+def test_several_beginnings_choose_in_the_models_order(beginnings: str, chosen: list[int]) -> None:
+    assert choose(JOINT, beginnings).tolist() == chosen
+
+
+@pytest.mark.parametrize(
+    ("beginnings", "sentence"),
+    [
+        ("boat/", "begins with 'boat/', choose among bus/, car/"),
+        ("cat/", "begins with 'cat/', perhaps car/ is meant; choose among bus/, car/"),
+        (
+            "car/,left_door",
+            "begins with 'left_door', perhaps car/left_door is meant; choose among bus/, car/",
+        ),
+        ("car/,", "begins with '', choose among bus/, car/"),
+    ],
+)
+def test_what_begins_no_name_is_told_what_is_near(beginnings: str, sentence: str) -> None:
+    with pytest.raises(BackendError, match=f"{sentence}$"):
+        choose(JOINT, beginnings)
+
+
+def test_a_long_list_of_what_there_is_is_cut() -> None:
+    layout = Keypoints2D(tuple(f"{letter}{letter}{letter}" for letter in "abcdefghijklmnopqrstuvwxyz"))
+    with pytest.raises(BackendError, match=r"choose among aaa, .*, ttt, …$"):
+        choose(layout, "0")
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,14 @@ import msgspec
 import pytest
 
 from coke_edge.errors import ExportError
-from coke_edge.export.card import flatten, model_card, read_evaluation, training_summary, without_folders
+from coke_edge.export.card import (
+    flatten,
+    model_card,
+    read_evaluation,
+    trained_on,
+    training_summary,
+    without_folders,
+)
 from coke_edge.export.clutter_report import Limits as ClutterLimits
 from coke_edge.export.clutter_report import Report
 from coke_edge.export.verdict import Limits, Pck, Verdict, Worst
@@ -23,6 +30,7 @@ BANK = Report("all", 24, 24, 0, (), ClutterLimits())
         ("lsp:/data/sets/lsp", "lsp:lsp"),
         ("lsp:../shared/lsp/", "lsp:lsp"),
         ("coco:/a b/person.json?images=/c/d&category=dog", "coco:person.json?images=d&category=dog"),
+        ("coco:c.json?images=%2Fhome%2Fme%2Fd%26e", "coco:c.json?images=d%26e"),
     ],
 )
 def test_paths_are_cut_to_their_last_part(spec: str, shown: str) -> None:
@@ -66,6 +74,25 @@ def test_card(checkpoint: Checkpoint) -> None:
     ):
         assert part in text
     assert "terms are not recorded" in model_card("x", checkpoint.spec, {}, BANK, {})
+
+
+def test_card_says_that_what_the_weights_started_from_is_not_known() -> None:
+    first, before = trained_on({"data": "lsp:lsp", "recipe": {"start": "best.safetensors"}})
+    assert first.startswith("Trained on `lsp:lsp`")
+    assert before.startswith("It started from a model trained on `not recorded`")
+
+
+def test_card_names_what_the_weights_were_trained_on_before(checkpoint: Checkpoint) -> None:
+    training = {
+        **checkpoint.training,
+        "earlier": [{"data": "coco:/x/c.json?images=/x/p", "occluder_images": "/x/bg"}],
+    }
+    summary = training_summary(Checkpoint(checkpoint.model, checkpoint.spec, checkpoint.recipe, training))
+    assert summary["earlier"] == [{"data": "coco:c.json?images=p", "occluder_images": "bg"}]
+    text = model_card("ears", checkpoint.spec, summary, BANK, {})
+    assert "Trained on `lsp:lsp`. Leeds Sports Pose" in text
+    assert "It started from a model trained on `coco:c.json?images=p`. Annotations in the COCO format" in text
+    assert "earlier" not in text
 
 
 def test_flatten() -> None:

@@ -14,7 +14,7 @@ from coke_edge.geometry import box_to_crop, transform
 from coke_edge.manifest import InputSpec, Keypoints2D
 from coke_edge.preprocess import crop
 from coke_edge.stream.images import read_image
-from coke_edge.train.data.sample import VISIBLE, KeypointDataset, Sample
+from coke_edge.train.data.sample import HIDDEN, VISIBLE, KeypointDataset, Sample
 
 SIZE = InputSpec(96, 64, 1.5, (1, 2, 3), (0.5,) * 3, (0.5,) * 3)
 
@@ -59,3 +59,32 @@ def test_spread() -> None:
     assert spread([1, 2, 3], 5) == [1, 2, 3]
     assert spread(list(range(101)), 3) == [0, 50, 100]
     assert spread(list(range(7)), 1) == [0]
+
+
+def test_labels_are_placed_among_the_keypoints_of_a_joint_model(pictures: Path) -> None:
+    box = np.array([20, 10, 70, 50], np.float32)
+    points, flags = np.array([[30, 20], [40, 30]], np.float32), np.full(2, VISIBLE, np.uint8)
+    sample = Sample(pictures / "0.png", points, flags, box, "0", {"category": "pot"})
+    dataset = KeypointDataset("test", "val", Keypoints2D(("lid", "ear")), [sample], "box", marks_hidden=False)
+    joint = Keypoints2D(("pot/ear", "cup/rim", "pot/lid"))
+    (plain,), (placed,) = (list(dataset_crops(dataset, SIZE, 1, layout)) for layout in (None, joint))
+    assert plain.label is not None
+    assert placed.label is not None
+    np.testing.assert_array_equal(placed.label.keypoints[[2, 0]], plain.label.keypoints)
+    assert np.isnan(placed.label.keypoints[1]).all()
+    assert placed.label.counted.tolist() == [True, False, True]
+    with pytest.raises(DataError, match="the model finds 1 keypoints"):
+        list(dataset_crops(dataset, SIZE, 1, Keypoints2D(("nose",))))
+
+
+def test_pck_counts_what_the_data_set_counts(pictures: Path) -> None:
+    points, flags = np.array([[30, 20], [40, 30], [50, 30]], np.float32), np.array([VISIBLE, HIDDEN, VISIBLE])
+    sample = Sample(
+        pictures / "0.png", points, flags.astype(np.uint8), np.array([20, 10, 70, 50], np.float32), "0"
+    )
+    names = Keypoints2D(("knee", "ankle", "pelvis"))
+    for counts_hidden in (False, True):
+        dataset = KeypointDataset("test", "val", names, [sample], "box", True, ("pelvis",), counts_hidden)
+        label = next(dataset_crops(dataset, SIZE, 1)).label
+        assert label is not None
+        assert label.counted.tolist() == [True, counts_hidden, False]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -12,10 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from coke_edge.detector import Detector
 from coke_edge.kernels.spec import HeadSpec
-from coke_edge.kernels.torch_reference import ScoreMaps, score_maps
+from coke_edge.kernels.torch_reference import Peaks, find_peaks, score_maps
 from coke_edge.manifest import InputSpec, Keypoints2D, ModelSpec
 from coke_edge.train.data.sample import HIDDEN, VISIBLE, KeypointDataset, Sample
+from coke_edge.train.torch_backend import TorchBackend
 
 COLOURS = ((40, 40, 230), (40, 230, 40), (230, 60, 40), (30, 220, 220))
 DOTS = Keypoints2D(("left_top", "right_top", "left_low", "right_low"), ((0, 1), (2, 3)), ((0, 1), (2, 3)))
@@ -68,8 +72,9 @@ class ColourModel:
         self.prototypes = F.normalize(F.pad(hues, (0, 1)), dim=1)
         self.clutter = torch.tensor([[0.0, 0.0, 0.0, 1.0], [0.5, 0.5, 0.5, 0.5]])
 
-    def score_maps(self, image: Tensor, head: HeadSpec) -> ScoreMaps:
-        return score_maps(self.features(image), self.prototypes, self.clutter, head)
+    def peaks(self, image: Tensor, head: HeadSpec) -> Peaks:
+        maps = score_maps(self.features(image), self.prototypes, self.clutter, head)
+        return find_peaks(maps, head.peaks)
 
     def features(self, image: Tensor) -> Tensor:
         x = image.float().permute(0, 3, 1, 2) - GREY
@@ -117,3 +122,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     noise = [np.random.default_rng(i).integers(110, 145, (90, 80, 1)).astype(np.uint8) for i in range(3)]
     dataset = KeypointDataset("blobs:", "val", TRUNK, samples, "torso", marks_hidden=False)
     return World(dataset, ColourModel(), spec, [grey.repeat(3, axis=2) for grey in noise])
+
+
+@pytest.fixture(scope="session")
+def detector_of() -> Callable[..., Detector]:
+    """Function (world, its specification or another) → a detector on the world's model."""
+
+    def detector_of(world: World, spec: ModelSpec | None = None) -> Detector:
+        spec = spec or world.spec
+        return Detector.from_backend(spec, TorchBackend(SimpleNamespace(model=world.model, spec=spec)))
+
+    return detector_of

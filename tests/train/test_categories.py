@@ -97,14 +97,3 @@ def test_a_joint_model_is_measured_on_the_keypoints_of_the_data_set() -> None:
 def test_other_keypoints_are_refused(model: Keypoints2D, data: Any, message: str) -> None:
     with pytest.raises(DataError, match=message):
         matching(model, data)
-
-
-def test_predictions_are_chosen_by_index() -> None:
-    xy, visible = np.arange(10.0).reshape(1, 5, 2), np.arange(5.0)[None]
-    one = Predictions([sample("pot", 2, 2, 2)], JOINT.keypoints.names, xy, visible, np.ones(1))
-    chosen = one.chosen(np.array([2, 4]), ("lid", "ear"))
-    assert (chosen.names, chosen.visible.tolist(), chosen.xy[0, :, 0].tolist()) == (
-        ("lid", "ear"),
-        [[2, 4]],
-        [4, 8],
-    )

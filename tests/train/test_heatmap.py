@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -114,6 +116,25 @@ def test_the_similarity_of_a_cell_is_its_log_probability(batch: Batch, presence:
     np.testing.assert_array_equal(maps.score, z.astype(np.float32))
     assert (maps.clutter == -1).all()
     assert (maps.soft_clutter == -1).all()
+
+
+@pytest.mark.parametrize("presence", [0.0, 0.4])
+def test_where_there_is_a_null_class_visibility_reads_it_too(batch: Batch, presence: float) -> None:
+    z = np.random.default_rng(1).normal(size=(B, K, CELLS, CELLS))
+    z[0, 0] = np.nan  # a map without a peak
+    model = given_maps(z, presence=presence)
+    null = np.array([0.5, 2.0, 4.0])
+    if model.null_logit is not None:
+        model.null_logit.data.copy_(torch.from_numpy(null))
+    with torch.no_grad():
+        plain = find_peaks(model.score_maps(batch.image, HEAD), 2)
+        peaks = model.peaks(batch.image, dataclasses.replace(HEAD, peaks=2))
+    for name in ("index", "similarity", "clutter", "neighbourhood"):
+        assert torch.equal(getattr(peaks, name), getattr(plain, name))
+    total = np.logaddexp(np.nan_to_num(logsumexp(z, axis=(2, 3))), null)
+    expected = null - total if presence else np.full((B, K), -1.0)
+    expected[0, 0] = -np.inf
+    np.testing.assert_allclose(peaks.soft_clutter.numpy(), expected[..., None].repeat(2, -1), rtol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["cross_entropy", "mse"])

@@ -15,9 +15,10 @@ import pytest
 from coke_edge.detector import Detector
 from coke_edge.manifest import VisibilitySpec
 from coke_edge.train.data.sample import HIDDEN, VISIBLE
-from coke_edge.train.evaluate import Predictions, covered_auroc, evaluate
+from coke_edge.train.evaluate import Predictions, evaluate
 from coke_edge.train.occluders import Occluders
 from coke_edge.train.robustness import evaluate_levels
+from coke_edge.train.scoring import covered_auroc
 from coke_edge.train.torch_backend import TorchBackend
 
 

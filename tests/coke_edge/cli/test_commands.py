@@ -49,6 +49,19 @@ def test_detect_on_a_picture(bundle_path: Path, picture: Path, tmp_path: Path, m
     assert (annotated != read_image(picture)).any()
 
 
+def test_detect_reports_the_named_keypoints_alone(bundle_path: Path, picture: Path, tmp_path: Path) -> None:
+    arguments = [bundle_path, "--source", picture, "--json", "--sink"]
+    every, some = (
+        json.loads(run(detect.app, *arguments, tmp_path / "o.csv", *more).stdout)["result"]["objects"][0]
+        for more in ([], ["--keypoints", "red,b"])
+    )
+    assert [point["name"] for point in some["keypoints"]] == ["blue", "red"]
+    assert some["keypoints"] == [every["keypoints"][k] for k in (0, 2)]
+    assert (tmp_path / "o.csv").read_text().count("green") == 0
+    with pytest.raises(CokeError, match="begins with 'gren', perhaps green is meant"):
+        run(detect.app, *arguments, tmp_path / "o.csv", "--keypoints", "gren")
+
+
 def test_detect_json_is_one_object(bundle_path: Path, picture: Path, tmp_path: Path) -> None:
     sinks = ["--sink", tmp_path / "o.jsonl", "--sink", tmp_path / "o.png"]
     result = run(detect.app, bundle_path, "--source", picture, *sinks, "--json")

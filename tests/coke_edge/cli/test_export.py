@@ -74,6 +74,16 @@ def test_export_writes_a_bundle_and_says_how_near_it_is(
     assert run(run_folder, "-o", out, "--images", photos).stdout.count("passed") == 1
 
 
+def test_the_named_keypoints_alone(run_folder: Path, photos: Path, tmp_path: Path) -> None:
+    out, check = tmp_path / "b.coke", ["--images", photos, "--count", 2]
+    run(run_folder, "-o", out, "--keypoints", "b", *check)
+    assert Bundle(out).manifest.model.keypoints == Keypoints2D(("b",))
+    run(run_folder, "-o", tmp_path / "b.onnx", "--format", "onnx", "--keypoints", "b", *check)
+    assert json.loads((tmp_path / "b.json").read_text())["keypoints"]["names"] == ["b"]
+    with pytest.raises(ExportError, match="give --keypoints when you export its checkpoint"):
+        run(out, "-o", tmp_path / "x.onnx", "--format", "onnx", "--keypoints", "b")
+
+
 def test_other_formats_from_a_checkpoint_and_from_a_bundle(
     run_folder: Path, photos: Path, tmp_path: Path
 ) -> None:
@@ -126,6 +136,7 @@ def test_a_graph_that_fails_the_gate_is_left_out(
         ("none.safetensors", [], BundleError, "there is no checkpoint"),
         ("best.safetensors", ["--clutter", "few"], ExportError, "auto, all or a number"),
         ("best.safetensors", ["--precision", ","], ExportError, "names nothing"),
+        ("best.safetensors", ["--keypoints", "c", "--images", "PHOTOS"], CokeError, "choose among a, b$"),
         (
             "best.safetensors",
             ["--precision", "fp12", "--images", "PHOTOS"],

@@ -27,11 +27,14 @@ IMAGES = 6  # of which the second half is the test split
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """lsp/, photos/ and run/, whose model is untrained and whose training occluders were those of photos/ in part."""
+    """lsp/, photos/, first/ and run/, whose model is untrained.
+
+    It says that it was trained on lsp/ with occluders from a part of photos/, and before that with those of first/.
+    """
     root = tmp_path_factory.mktemp("occlusion")
     rng = np.random.default_rng(0)
     joints = np.concatenate([rng.uniform(15, 85, (2, 14, IMAGES)), np.zeros((1, 14, IMAGES))])
-    for name, count in (("lsp/images", IMAGES), ("photos", 8)):
+    for name, count in (("lsp/images", IMAGES), ("photos", 8), ("first", 1)):
         (root / name).mkdir(parents=True)
         for n in range(1, count + 1):
             noise = rng.integers(0, 256, (100, 100, 3), dtype=np.uint8)
@@ -46,7 +49,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = CokeModel(recipe, len(KEYPOINTS.names))
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     (root / "run").mkdir()
-    save_checkpoint(root / "run/best.safetensors", tensors, Description(spec, recipe, {}))
+    earlier = [{"data": "coco:gone.json", "occluder_images": str(root / "first")}]
+    training = {"data": f"lsp:{root / 'lsp'}", "earlier": earlier}
+    save_checkpoint(root / "run/best.safetensors", tensors, Description(spec, recipe, training))
     return root
 
 
@@ -104,6 +109,8 @@ def test_the_clean_level_needs_no_occluders(folder: Path) -> None:
         (["--occluders", "{}/photos"], "--occluders does nothing by itself"),
         (["--occlusion", "L1", "--occluders", "{}/photos"], "was trained with occluders from"),
         (["--occlusion", "L1", "--occluders", "{}/photos?part=train"], "was trained with occluders from"),
+        (["--occlusion", "L1", "--occluders", "{}/first"], "was trained with occluders from"),
+        (["--occlusion", "L1", "--occluders", "{}/lsp/images"], "3 of the 6 images .* are training images"),
         (["--occlusion", "L1", "--occluders", "{}/gone"], "there is no folder"),
         (["--occlusion", "L1", "--occluders", "{}/photos?part=test", "--report", "r"], "data occlude"),
     ],

@@ -37,6 +37,10 @@ class Library:
     def cuDeviceTotalMem_v2(self, memory: Any, handle: ctypes.c_int) -> None:  # noqa: N802
         memory._obj.value = 8 << 30  # does not fit in 32 bits
 
+    def cuDeviceGetPCIBusId(self, bus: Any, size: int, handle: ctypes.c_int) -> None:  # noqa: N802
+        assert size > 12  # bytes of a place and the end of a text
+        bus.value = b"0000:65:00.0"
+
     def cuDeviceGetAttribute(self, value: Any, number: int, handle: ctypes.c_int) -> None:  # noqa: N802
         value._obj.value = {75: 8, 76: 7, 16: 16, 97: 166912}[number]
 
@@ -49,6 +53,7 @@ def test_a_gpu() -> None:
         "memory": 8 << 30,
         "processors": 16,
         "shared_memory": 166912,
+        "bus": "0000:65:00.0",
     }
 
 

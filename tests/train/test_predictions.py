@@ -1,0 +1,41 @@
+"""Predictions: of all samples, in their order, and of some of the keypoints."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from coke_edge.train.data.sample import COVERED, HIDDEN, UNLABELLED, VISIBLE
+from coke_edge.train.predictions import Predictions, covered_flags, predict
+
+
+def test_every_sample_is_found_and_timed_and_the_bar_goes_to_stderr(world, detector_of, capsys):
+    found = predict(detector_of(world), world.dataset.samples[:3])
+    assert capsys.readouterr().out == ""
+    np.testing.assert_allclose(found.xy, [s.keypoints for s in found.samples], atol=3)
+    assert (found.latency_ms > 0).all()
+    assert np.isnan(found.visible).all()  # not calibrated
+
+
+def test_a_view_changes_what_is_shown_and_what_is_measured(world, detector_of):
+    def darkened(photo, sample):
+        meta = {COVERED: np.where(sample.visibility == VISIBLE, VISIBLE, UNLABELLED)}
+        return np.zeros_like(photo), type(sample)(
+            sample.image, sample.keypoints, np.full(4, HIDDEN, np.uint8), sample.box, sample.key, meta
+        )
+
+    samples = world.dataset.samples[:2]
+    plain, dark = (predict(detector_of(world), samples, progress=False, view=v) for v in (None, darkened))
+    assert not np.allclose(plain.xy, dark.xy)
+    assert (covered_flags(dark.samples) == VISIBLE).all()
+    assert (covered_flags(plain.samples) == UNLABELLED).all()
+
+
+def test_keypoints_are_chosen_by_index(world):
+    xy, visible = np.arange(10.0).reshape(1, 5, 2), np.arange(5.0)[None]
+    one = Predictions(world.dataset.samples[:1], ("a", "b", "c", "d", "e"), xy, visible, np.ones(1))
+    chosen = one.chosen(np.array([2, 4]), ("lid", "ear"))
+    assert (chosen.names, chosen.visible.tolist(), chosen.xy[0, :, 0].tolist()) == (
+        ("lid", "ear"),
+        [[2, 4]],
+        [4, 8],
+    )
