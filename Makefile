@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DATA ?= $(COKE_EDGE_DATA)
 
-.PHONY: demo demo-train demo-model test pycuda check lint types bench bench-peers bench-head gpu-check trt-api benchmark-docs clean
+.PHONY: demo demo-train demo-model test pycuda check lint types bench bench-peers peers-data bench-head gpu-check trt-api benchmark-docs experiments clean
 
 demo: $(VENV)/.runtime  ## keypoints on a photo, with the model in the package
 	$(BIN)/coke-edge demo
@@ -52,9 +52,14 @@ bench: $(VENV)/.runtime  ## latency, stages, start-up and memory of the demo mod
 OURS ?= demo
 PEERS := out/peers
 ENVIRONMENTS := benchmarks/peers/environments
-bench-peers: $(PEERS)/.race $(PEERS)/.movenet $(PEERS)/.yolo  ## the race against BlazePose, MoveNet and YOLO (LSP in $$COKE_EDGE_DATA; OURS="A.coke B.coke")
-	@test -d "$(DATA)/lsp" || { echo "set COKE_EDGE_DATA to the folder that holds lsp/"; exit 2; }
+bench-peers: peers-data $(PEERS)/.race $(PEERS)/.movenet $(PEERS)/.yolo  ## the race against BlazePose, MoveNet and YOLO (LSP in $$COKE_EDGE_DATA; OURS="A.coke B.coke")
 	$(PEERS)/race/bin/python -m coke_edge.benchmarks.peers --data "lsp:$(DATA)/lsp" --ours $(OURS) --out $(PEERS)/result.json
+
+# Before gigabytes are fetched.
+peers-data:
+	@test -d "$(DATA)/lsp" || { echo "set COKE_EDGE_DATA to the folder that holds lsp/"; exit 2; }
+
+$(PEERS)/.race $(PEERS)/.movenet $(PEERS)/.yolo: | peers-data
 
 $(PEERS)/.race: pyproject.toml $(ENVIRONMENTS)/race.txt
 	$(PYTHON) -m venv $(PEERS)/race
@@ -82,8 +87,12 @@ gpu-check:  ## kernels, binaries and speed on this machine's NVIDIA GPU, in 8 mi
 bench-head:  ## the head alone: fused kernels beside torch on a GPU (DEVICE=cpu: numpy, torch, ONNX Runtime)
 	$(GPU_PYTHON) -m coke_edge.benchmarks.head --device $(or $(DEVICE),cuda) --out out/head.json
 
-benchmark-docs: $(VENV)/.dev  ## docs/benchmarks.md from what lies in benchmarks/results/; never edit the page
+experiments: $(VENV)/.dev  ## what docs/results.md is made of: train and measure what is not done yet (ONLY="lsp/*", ARGS=--list)
+	$(BIN)/python -m coke_edge.benchmarks.experiments run $(if $(DATA),--data '$(DATA)') $(foreach pattern,$(ONLY),--only '$(pattern)') $(ARGS)
+
+benchmark-docs: $(VENV)/.dev  ## docs/benchmarks.md and results.md from what lies in benchmarks/results/; never edit the pages
 	$(BIN)/python -m coke_edge.benchmarks.document
+	$(BIN)/python -m coke_edge.benchmarks.experiments document
 
 trt-api: $(VENV)/.dev  ## list the names of every TensorRT version again, from the bindings on PyPI (needs a C compiler)
 	$(BIN)/python tests/fake_tensorrt/snapshot.py

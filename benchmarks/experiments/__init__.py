@@ -1,0 +1,1 @@
+"""Trainings that can be repeated: what is declared in declared.py, run one by one, told by docs/results.md."""

@@ -1,0 +1,71 @@
+"""What makes two runs the same one, and that what is declared is fair."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from coke_edge.benchmarks.experiments.declared import declared
+from coke_edge.benchmarks.experiments.definition import Run, digest_of, same_run, same_training
+from coke_edge.benchmarks.experiments.places import Places
+
+
+def without(run: Run, key: str) -> Run:
+    recipe = {name: value for name, value in run.training.recipe.items() if name != key}
+    return msgspec.structs.replace(run, training=msgspec.structs.replace(run.training, recipe=recipe))
+
+
+def test_a_run_is_the_same_as_long_as_its_figures_are(make_run) -> None:
+    run = make_run()
+    assert same_run(run, make_run(workers=1, cache_mb=8))
+    assert digest_of(run.training) == digest_of(make_run(workers=1).training)
+    for other in (make_run(seed=1), make_run(dense=0.5), make_run(epochs=3), make_run(levels=("L0", "L1"))):
+        assert not same_run(run, other)
+        assert run.digest != other.digest
+
+
+def test_a_key_that_the_recipe_learns_later_changes_nothing_at_its_default(make_run) -> None:
+    run = make_run()
+    assert same_training(without(run, "ema").training, run.training)
+    assert not same_training(without(run, "epochs").training, run.training)  # not at its default here
+    strange = msgspec.structs.replace(run.training, recipe={**run.training.recipe, "gone": 1})
+    assert not same_training(strange, run.training)
+
+
+def test_a_run_survives_json(make_run) -> None:
+    run = make_run(levels=("L0", "L3"))
+    again = msgspec.json.decode(msgspec.json.encode(run), type=Run)
+    assert same_run(run, again)
+    assert again.digest == run.digest
+
+
+def test_names_are_unique() -> None:
+    runs = declared()
+    assert len({run.key for run in runs}) == len({run.file for run in runs}) == len(runs)
+
+
+def test_seed_0_of_every_method_comes_first() -> None:
+    seeds = [run.seed for run in declared() if run.group == "lsp"]
+    assert seeds == [0] * 5 + [1] * 5 + [2] * 5
+
+
+@pytest.mark.parametrize("run", declared(), ids=lambda run: run.key)
+def test_no_run_is_tested_with_what_it_was_trained_with(run: Run) -> None:
+    photos = "{generated}/parts-benches" if run.group == "parts" else "{data}/backgrounds"
+    assert run.test.occluders == f"{photos}?part=test"
+    assert run.training.recipe["occluder_images"] == f"{photos}?part=train"
+    assert run.training.recipe["seed"] == run.seed
+    located = Places("/there", "/made").located(run.training.data)
+    assert located.split(":")[1].startswith("/made/" if run.group == "parts" else "/there/")
+    if run.group == "pascal3d":
+        assert "azimuth=seen" in run.training.data
+        assert run.test.calibrated_on == "train"
+        assert run.training.recipe["eval_every"] == 0
+
+
+def test_methods_differ_in_nothing_but_the_method() -> None:
+    own = {"method", "heatmap_loss", "presence"}
+    rows = {run.name: run.training.recipe for run in declared() if run.group == "lsp" and run.seed == 0}
+    assert len(rows) == 5
+    for recipe in rows.values():
+        assert {key for key in recipe if recipe[key] != rows["coke"][key]} <= own
