@@ -10,6 +10,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from coke_edge.benchmarks.which_gpu import pci_bus, smi_option
+
 PACKAGES = (
     "torch",
     "triton",
@@ -70,8 +72,15 @@ def processor() -> str:
 
 
 def nvidia_smi() -> dict[str, str]:
-    """Clocks, power, driver and so on of the first GPU, only read; empty where the tool is missing or fails."""
-    command = ["nvidia-smi", f"--query-gpu={','.join(QUERIES)}", "--format=csv,noheader", "--id=0"]
+    """Clocks, power, driver and so on of the GPU that CUDA works on; empty where the tool is missing, fails or tells of
+    several because CUDA does not say which. Only read.
+    """
+    command = [
+        "nvidia-smi",
+        f"--query-gpu={','.join(QUERIES)}",
+        "--format=csv,noheader",
+        *smi_option(pci_bus()),
+    ]
     try:
         found = subprocess.run(command, capture_output=True, text=True, timeout=20)
     except (OSError, subprocess.TimeoutExpired):

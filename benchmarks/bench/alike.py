@@ -51,14 +51,13 @@ def difference(words: str, a: object, b: object) -> list[str]:
 def check_load(a: Row, b: Row, cores: int, words: str) -> None:
     """Raises CokeError if other programs, or other machines on the host, took much of the processor in either row."""
     for name in (OTHERS, STOLEN):
-        if name in a.sensors and name in b.sensors:
-            taken = [row.sensors[name].mean for row in (a, b)]
-            if max(taken) > MOST_LOAD * cores:
-                raise CokeError(
-                    f"A and B were not measured alike: of {cores} cores, {name.removeprefix('cores taken by ')} took "
-                    f"{taken[0]:.1f} in A and {taken[1]:.1f} in B ({words}); measure again while the machine does "
-                    "nothing else"
-                )
+        taken = [row.sensors[name].mean if name in row.sensors else None for row in (a, b)]
+        if max((part for part in taken if part is not None), default=0.0) > MOST_LOAD * cores:
+            in_a, in_b = ("an unknown part" if part is None else f"{part:.1f}" for part in taken)
+            raise CokeError(
+                f"A and B were not measured alike: of {cores} cores, {name.removeprefix('cores taken by ')} took "
+                f"{in_a} in A and {in_b} in B ({words}); measure again while the machine does nothing else"
+            )
 
 
 def drift(a: Row, b: Row) -> float:
@@ -76,11 +75,16 @@ def notes(a: Result, b: Result) -> list[str]:
         "driver": (a.machine.driver, b.machine.driver),
         "system": (a.machine.system, b.machine.system),
     }
-    return [
+    found = [
         f"{name} {old or 'missing'} in A, {new or 'missing'} in B"
         for name, (old, new) in pairs.items()
         if old != new
     ]
+    if (a.turns is None) != (b.turns is None):  # each call of the other model fills the caches anew
+        found.append(f"only {'B' if a.turns is None else 'A'} took turns with another model, call by call")
+    elif a.turns is not None and a.turns == b.turns:
+        found.append("ratios are means over pairs of stretches, not those of the medians")
+    return found
 
 
 def row_notes(a: Row, b: Row) -> list[str]:

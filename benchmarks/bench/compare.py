@@ -4,8 +4,8 @@ Of each pair, the ratio of medians has an interval, from the errors that `noise`
 hold together in CONFIDENCE of the cases, so that two runs of the same thing come out as equal everywhere in as many:
 the more rows, the wider they are. Beside "equal" stands the difference that would have shown.
 
-Results that were measured in turns (`coke-edge bench A --against B`) are compared slice by slice: what the machine did
-to both is no noise then, and much smaller differences show.
+Results that were measured in turns (`coke-edge bench A --against B`) are compared slice by slice (see `paired`): what
+the machine did to both is no noise then, and smaller differences show.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from coke_edge.benchmarks.bench.noise import (
     LEAST_SLICES,
     PLACEMENT,
     Estimate,
-    error_in_turns,
     estimate,
     t_quantile,
 )
+from coke_edge.benchmarks.bench.paired import ratios
 from coke_edge.benchmarks.bench.result import Mode, Result, Row
 from coke_edge.errors import CokeError
 
@@ -86,27 +86,16 @@ def compare(a: Result, b: Result, between_runs: float = BETWEEN_RUNS) -> list[Ve
     number = sum(len(old.keys() & new.keys()) for old, new in estimates.values())
     told, found = notes(a, b), []
     for key, (old, new) in estimates.items():
-        doubts = [*told, *row_notes(olds[key], news[key])]
-        for what in (name for name in old if name in new):
-            shares = [side[what].median / side[WHOLE].median for side in (old, new)]
+        rows = olds[key], news[key]
+        differences = (
+            in_turns_differ(*rows) if in_turns else runs_differ(old, new, drift(*rows), between_runs)
+        )
+        doubts = [*told, *row_notes(*rows)]
+        for what, difference in differences.items():
+            medians = old[what].median, new[what].median
+            shares = [median / side[WHOLE].median for median, side in zip(medians, (old, new), strict=True)]
             placement = math.sqrt(2) * PLACEMENT / math.sqrt(shares[0] * shares[1])
-            if in_turns:
-                error, moved = math.hypot(error_in_turns(old[what], new[what]), placement), 0.0
-                freedom = old[what].freedom
-            else:
-                unseen = math.hypot(math.sqrt(2) * between_runs, placement)
-                error, freedom = error_between_runs(old[what], new[what], unseen)
-                moved = ELASTICITY * drift(olds[key], news[key])
-            found.append(
-                judge(
-                    key,
-                    what,
-                    (old[what].median, new[what].median),
-                    Noise(error, freedom, moved),
-                    number,
-                    doubts,
-                )
-            )
+            found.append(judge(key, what, medians, difference.and_error(placement), number, doubts))
     found += [alone(key, row, "A") for key, row in olds.items() if key not in news]
     return found + [alone(key, row, "B") for key, row in news.items() if key not in olds]
 
@@ -140,12 +129,16 @@ def words(key: Key) -> str:
 
 def estimates_of(row: Row) -> dict[str, Estimate]:
     """Of the whole and of each stage with samples. Raises CokeError if there are too few samples to judge."""
-    columns = {WHOLE: row.samples_ms} | {
+    return estimate(columns_of(row), slices_of(row))
+
+
+def columns_of(row: Row) -> dict[str, list[float]]:
+    """Samples in ms of the whole and of each stage that can be judged."""
+    return {WHOLE: row.samples_ms} | {
         stage: samples
         for stage, samples in row.stage_samples_ms.items()
         if stage not in NO_WORK and len(samples) == len(row.samples_ms) and min(samples, default=0) > 0
     }
-    return estimate(columns, slices_of(row))
 
 
 def slices_of(row: Row) -> list[int]:
@@ -161,12 +154,39 @@ def slices_of(row: Row) -> list[int]:
 
 
 @dataclasses.dataclass(frozen=True)
-class Noise:
-    """What a ratio may be off by, in logarithms."""
+class Difference:
+    """The ratio of B to A and what it may be off by, in logarithms."""
 
+    log: float
     error: float  # standard error
     freedom: float  # its degrees of freedom
-    moved: float  # what the machine itself may have added to B's times
+    moved: float = 0.0  # what the machine itself may have added to B's times
+
+    def and_error(self, more: float) -> Difference:
+        """With an error beside that of the samples."""
+        return dataclasses.replace(self, error=math.hypot(self.error, more))
+
+
+def in_turns_differ(a: Row, b: Row) -> dict[str, Difference]:
+    """Rows of the same run, whose stretches took turns."""
+    found = ratios(columns_of(a), columns_of(b), slices_of(a), slices_of(b))
+    return {what: Difference(*ratio) for what, ratio in found.items()}
+
+
+def runs_differ(
+    old: dict[str, Estimate], new: dict[str, Estimate], drifted: float, between_runs: float
+) -> dict[str, Difference]:
+    """Rows of two runs; `drifted`: what the yardstick says, `between_runs`: see `noise`."""
+    unseen, moved = math.sqrt(2) * between_runs, ELASTICITY * drifted
+    return {
+        what: Difference(
+            math.log(new[what].median / old[what].median),
+            *error_between_runs(old[what], new[what], unseen),
+            moved,
+        )
+        for what in old
+        if what in new
+    }
 
 
 def error_between_runs(old: Estimate, new: Estimate, unseen: float) -> tuple[float, float]:
@@ -192,11 +212,11 @@ def way(row: Row) -> tuple[str, str, int, int, Mode]:
 
 
 def judge(
-    key: Key, what: str, medians: tuple[float, float], noise: Noise, number: int, doubts: list[str]
+    key: Key, what: str, medians: tuple[float, float], found: Difference, number: int, doubts: list[str]
 ) -> Verdict:
     """One of `number` verdicts, on medians of A and B in ms."""
-    ratio, error, moved = medians[1] / medians[0], noise.error, noise.moved
-    reach = t_quantile(1 - (1 - CONFIDENCE) / (2 * number), noise.freedom) * error
+    ratio, error, moved = math.exp(found.log), found.error, found.moved
+    reach = t_quantile(1 - (1 - CONFIDENCE) / (2 * number), found.freedom) * error
     least = ratio * math.exp(-reach - max(moved, 0.0))
     most = ratio * math.exp(reach - min(moved, 0.0))
     detectable = math.exp(reach + abs(moved) + NormalDist().inv_cdf(POWER) * error) - 1

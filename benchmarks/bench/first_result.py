@@ -13,19 +13,20 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from coke_edge.benchmarks.bench.settings import Artefact
 from coke_edge.doctor.machine import Machine
 from coke_edge.errors import CokeError
 
+MODULE = "coke_edge.benchmarks.bench.first_result"
 WORDS = (
     "first result: from the start of a new Python process, which imports coke_edge, opens the model and copies a "
     "generated frame, to its first keypoints; after the first such process, which counts like the others, files are in "
     "the system's cache"
 )
 TIMEOUT = 600.0  # seconds
-GPU_MEMORY = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits", "--id=0"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,14 +36,20 @@ class FirstResult:
     ms: float
     resident_bytes: int | None
     peak_bytes: int | None
-    gpu_bytes: int | None  # by how much the whole GPU's memory grew
+    gpu_bytes: int | None  # as its backend tells it; None for one that tells nothing
 
 
-def first_result(model: str, artefact: Artefact, machine: Machine) -> FirstResult:
-    """Start a process, wait for its first keypoints, and end it. Raises CokeError if it gives none."""
+def first_result(model: str, artefact: Artefact) -> FirstResult:
+    """Of an artefact of a model. Raises CokeError if a fresh process comes to no keypoints."""
     arguments = [model, artefact.backend, artefact.precision, str(artefact.threads)]
-    command = [sys.executable, "-m", "coke_edge.benchmarks.bench.first_result", *arguments]
-    before = gpu_memory(machine)
+    return cold([sys.executable, "-m", MODULE, *arguments], model)
+
+
+def cold(command: Sequence[str], name: str) -> FirstResult:
+    """Start a process that calls `tell` at its first keypoints, wait for that, and end it.
+
+    Raises CokeError, which calls it by `name`, if it comes to none.
+    """
     start = time.monotonic()
     with (
         tempfile.TemporaryFile() as errors,
@@ -53,8 +60,7 @@ def first_result(model: str, artefact: Artefact, machine: Machine) -> FirstResul
         watchdog = threading.Timer(TIMEOUT, process.kill)
         watchdog.daemon = True  # an interrupted run does not wait for it
         watchdog.start()
-        line = process.stdout.readline()  # what it prints at its first keypoints; then it waits for us
-        during = gpu_memory(machine)
+        line = process.stdout.readline()  # what `tell` prints; then it waits for us
         process.stdin.close()
         process.wait()
         watchdog.cancel()
@@ -64,23 +70,21 @@ def first_result(model: str, artefact: Artefact, machine: Machine) -> FirstResul
         said: dict[str, Any] = json.loads(line)
     except ValueError:
         reason = said_last[0] if said_last else f"exit code {process.returncode}"
-        raise CokeError(f"a fresh process with {model} came to no keypoints: {reason}") from None
-    grown = during - before if before is not None and during is not None else None
-    return FirstResult(
-        1e3 * (said["at"] - start),
-        said["resident"],
-        said["peak"],
-        max(grown, 0) if grown is not None else None,
-    )
+        raise CokeError(f"a fresh process with {name} came to no keypoints: {reason}") from None
+    return FirstResult(1e3 * (said["at"] - start), said["resident"], said["peak"], said["gpu"])
 
 
-def gpu_memory(machine: Machine) -> int | None:
-    """Bytes in use on the first NVIDIA GPU by everybody; None where `nvidia-smi` does not tell."""
-    text = machine.run(GPU_MEMORY).stdout.strip()
-    return int(text) * 2**20 if text.isdigit() else None
+def tell(backend: object = None) -> None:
+    """Say, in the fresh process, that it has its first keypoints, and what memory it and its backend hold."""
+    at = time.monotonic()
+    resident, peak = memory(Machine().read("/proc/self/status"))
+    ask = getattr(backend, "gpu_bytes", None)
+    gpu = max(ask(), 0) if ask else None  # below 0 others gave memory back meanwhile
+    print(json.dumps({"at": at, "resident": resident, "peak": peak, "gpu": gpu}), flush=True)
+    sys.stdin.read()
 
 
-def median(results: list[FirstResult]) -> FirstResult:
+def median(results: Sequence[FirstResult]) -> FirstResult:
     """Of each figure, of one result at least; None where no process told it."""
 
     def middle(values: list[int | None]) -> int | None:
@@ -93,6 +97,19 @@ def median(results: list[FirstResult]) -> FirstResult:
         middle([result.peak_bytes for result in results]),
         middle([result.gpu_bytes for result in results]),
     )
+
+
+def absent(first: FirstResult | None, no_gpu: str) -> dict[str, str]:
+    """Which of its fields a row lacks, and why; `no_gpu` is why a backend told no GPU memory."""
+    if first is None:
+        names = ("first_result_ms", "resident_bytes", "peak_bytes", "gpu_bytes")
+        return dict.fromkeys(names, "no fresh process was asked for")
+    found: dict[str, str] = {}
+    if first.resident_bytes is None:
+        found |= dict.fromkeys(("resident_bytes", "peak_bytes"), "this system has no /proc/self/status")
+    if first.gpu_bytes is None:
+        found["gpu_bytes"] = no_gpu
+    return found
 
 
 def memory(status: str | None) -> tuple[int | None, int | None]:
@@ -114,10 +131,7 @@ def main() -> None:
     frame = Generated(1).read(0)
     detector = open_detector(model, Artefact(backend, precision, int(threads)))
     detector.batch(frame, regions(frame.shape[0], frame.shape[1], 1))
-    at = time.monotonic()
-    resident, peak = memory(Machine().read("/proc/self/status"))
-    print(json.dumps({"at": at, "resident": resident, "peak": peak}), flush=True)
-    sys.stdin.read()
+    tell(detector.backend)
 
 
 if __name__ == "__main__":

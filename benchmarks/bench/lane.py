@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from coke_edge.benchmarks.bench.frames import Frames, regions
+from coke_edge.benchmarks.bench.jitter import jitter
 from coke_edge.benchmarks.bench.result import Latency
 from coke_edge.benchmarks.bench.settings import Setting
 from coke_edge.detector import Detector
@@ -57,10 +58,8 @@ class Tally:
         return means | {OTHER: float(np.mean(self.whole)) - sum(means.values())}
 
     def latency(self) -> Latency:
-        """Of all samples; jitter only between calls that followed each other."""
+        """Of all samples."""
         p50, p90, p95, p99 = np.percentile(self.whole, [50, 90, 95, 99]).tolist()
-        stretches = np.split(np.asarray(self.whole), np.cumsum(self.slices)[:-1])
-        steps = np.concatenate([np.abs(np.diff(stretch)) for stretch in stretches])
         return Latency(
             p50=p50,
             p90=p90,
@@ -68,7 +67,7 @@ class Tally:
             p99=p99,
             max=max(self.whole),
             mean=float(np.mean(self.whole)),
-            jitter=float(steps.mean()) if steps.size else 0.0,
+            jitter=jitter(self.whole, self.slices),
         )
 
 

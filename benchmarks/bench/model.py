@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coke_edge.benchmarks.bench.settings import Artefact, Settings
-from coke_edge.bundle import Bundle
+from coke_edge.bundle import DEMO, Bundle
 from coke_edge.detector import Detector
 from coke_edge.errors import BackendError, BundleError
 
@@ -45,8 +45,8 @@ def open_model(argument: str) -> Model:
 
 
 def is_checkpoint(argument: str) -> bool:
-    """Whether torch runs it: FILE.safetensors or a run folder."""
-    return argument.endswith(CHECKPOINT) or Path(argument).is_dir()
+    """Whether torch runs it: FILE.safetensors or a run folder, which ./demo is, where there is one, and demo never."""
+    return argument != DEMO and (argument.endswith(CHECKPOINT) or Path(argument).is_dir())
 
 
 def pairs(model: Model, settings: Settings, machine: Machine, facts: Facts) -> list[tuple[str, str]]:

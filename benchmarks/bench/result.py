@@ -57,7 +57,7 @@ class Latency(msgspec.Struct, kw_only=True, frozen=True):
     p99: float
     max: float
     mean: float
-    jitter: float  # mean absolute difference of successive samples
+    jitter: float  # mean absolute difference of successive samples of the same stretch
 
 
 class Accuracy(msgspec.Struct, kw_only=True, frozen=True):
@@ -103,7 +103,9 @@ class Row(msgspec.Struct, kw_only=True, frozen=True):
     first_result_samples_ms: list[float] = []
     resident_bytes: int | None = None  # of that process, once it had its keypoints
     peak_bytes: int | None = None  # the most that it had until then
-    gpu_bytes: int | None = None
+    gpu_bytes: int | None = (
+        None  # what its backend took of a GPU then, CUDA's own context apart, by its own account
+    )
     sensors: dict[str, Reading] = {}
     absent: dict[str, str] = {}  # what could not be read → why
     throttled: bool | None = None

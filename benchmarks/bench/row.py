@@ -52,7 +52,9 @@ def row_of(lane: Lane, model: Model, settings: Settings, measured: Measured) -> 
         notes.append(f"{tally.dropped} of the late frames were replaced by a newer one and never worked on")
     busy = tally.seconds if paced else sum(tally.whole) / 1e3
     first = first_result.median(measured.first) if measured.first else None
-    absent = {**absent, **lacking(first, measured.accuracy)}
+    absent = {**absent, **first_result.absent(first, no_gpu(setting.artefact.backend))}
+    if measured.accuracy is None:
+        absent["accuracy"] = "no data set was named: add --data"
     return Row(
         model=model.name,
         sha256=model.sha256,
@@ -86,19 +88,11 @@ def row_of(lane: Lane, model: Model, settings: Settings, measured: Measured) -> 
     )
 
 
-def lacking(first: FirstResult | None, accuracy: Accuracy | None) -> dict[str, str]:
-    """Fields of a row that stay empty, and why."""
-    found = {}
-    if accuracy is None:
-        found["accuracy"] = "no data set was named: add --data"
-    if first is None:
-        names = ("first_result_ms", "resident_bytes", "peak_bytes", "gpu_bytes")
-        return found | dict.fromkeys(names, "no fresh process was asked for")
-    if first.resident_bytes is None:
-        found |= dict.fromkeys(("resident_bytes", "peak_bytes"), "this system has no /proc/self/status")
-    if first.gpu_bytes is None:
-        found["gpu_bytes"] = "nvidia-smi does not tell it here"
-    return found
+def no_gpu(backend: str) -> str:
+    """Why a backend told nothing of a GPU's memory."""
+    if backend == "onnxruntime":
+        return "onnxruntime runs on the CPU here"
+    return f"the backend {backend} does not tell what it takes of a GPU"
 
 
 def split(stages: dict[str, float], setting: Setting, model: Model) -> tuple[dict[str, float], list[str]]:

@@ -17,9 +17,10 @@ from coke_edge.benchmarks.bench.result import Accuracy, Protocol, Reading, Resul
 from coke_edge.benchmarks.bench.row import Measured, row_of
 from coke_edge.benchmarks.bench.settings import MODES, Artefact, Settings, rows
 from coke_edge.benchmarks.bench.steady import WarmUp, warm_up
-from coke_edge.benchmarks.bench.surroundings import describe
+from coke_edge.benchmarks.bench.surroundings import describe, gpu_of
 from coke_edge.benchmarks.environment import versions
 from coke_edge.benchmarks.sensors import Sensors, merge
+from coke_edge.benchmarks.sensors.merging import Stretch
 from coke_edge.bundle import Bundle
 from coke_edge.detector import Detector
 from coke_edge.doctor.machine import Machine
@@ -34,7 +35,10 @@ ORDER = (
     "rows that run back to back take turns, a stretch of each in every round and every other round backwards, with "
     "{lead} calls at its start that do not count; then, apart from them, since they would keep clocks high, paced rows "
     "do the same, with {paced_lead:g} s of paced frames at the start of each stretch that do not count; {slices} "
-    "rounds, at least {least} samples in a stretch"
+    "rounds, at least {least} samples in a stretch, but a paced one ends after {most:g} s with what it has"
+)
+IN_TURNS = (
+    "; rows of two models with the same setting, back to back, take turns call by call within a stretch"
 )
 
 Say = Callable[[str], None]
@@ -69,19 +73,19 @@ def measure_in_turns(
     lanes = [
         Lane(setting, part.detectors[setting.artefact], frames) for part in parts for setting in part.settings
     ]
-    measured = dict(run_all(lanes, settings[0], say))
+    measured = dict(run_all(lanes, settings[0], gpu_of(facts), say))
     shared: dict[str, Any] = {
         "command": command,
         "taken": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "machine": describe(machine, facts),
         "versions": versions(),
-        "protocol": protocol(settings[0], frames),
+        "protocol": protocol(settings[0], frames, in_turns=len(parts) > 1),
         "turns": secrets.token_hex(8) if len(parts) > 1 else None,
     }
     return [Result(rows=part.rows(lanes, measured), **shared) for part in parts]
 
 
-def protocol(settings: Settings, frames: Frames) -> Protocol:
+def protocol(settings: Settings, frames: Frames, in_turns: bool) -> Protocol:
     """How it is measured, in words and numbers."""
     return Protocol(
         region=f"{REGION}. {first_result.WORDS[0].upper()}{first_result.WORDS[1:]}",
@@ -91,15 +95,22 @@ def protocol(settings: Settings, frames: Frames) -> Protocol:
         steady_rule=settings.rule.words(),
         steady_thresholds=settings.rule.thresholds(),
         order=ORDER.format(
-            lead=modes.LEAD_IN, paced_lead=modes.PACED_LEAD_IN, slices=settings.slices, least=settings.least
-        ),
+            lead=modes.LEAD_IN,
+            paced_lead=modes.PACED_LEAD_IN,
+            slices=settings.slices,
+            least=settings.least,
+            most=longest(settings),
+        )
+        + (IN_TURNS if in_turns else ""),
     )
 
 
 def run_all(
-    lanes: list[Lane], settings: Settings, say: Say
+    lanes: list[Lane], settings: Settings, gpu: str, say: Say
 ) -> list[tuple[Lane, tuple[WarmUp, SensorReport]]]:
     """Warm up every lane and measure it in turns with the others of its mode; with what the sensors said meanwhile.
+
+    `gpu`: see `Sensors`.
 
     Every other round goes through the lanes backwards, so that a drift of the machine favours none.
     """
@@ -110,32 +121,63 @@ def run_all(
         for lane in alike:
             say(f"warming up {lane.setting.words()}")
             warm[lane] = warm_up(lambda lane=lane: lane.call().whole, settings.rule)  # type: ignore[misc]
-        reports: dict[Lane, list[tuple[dict[str, Reading], dict[str, str], bool | None, int]]] = {}
+        reports: dict[Lane, list[Stretch]] = {}
+        groups = taking_turns(alike)
         for turn in range(settings.slices):
-            for lane in alike if turn % 2 == 0 else reversed(alike):
-                say(f"round {turn + 1} of {settings.slices}: {lane.setting.words()}")
-                reports.setdefault(lane, []).append(stretch(lane, settings))
+            for group in groups if turn % 2 == 0 else reversed(groups):
+                say(f"round {turn + 1} of {settings.slices}: {group[0].setting.words()}")
+                for lane, report in zip(group, stretch(group, settings, gpu), strict=True):
+                    reports.setdefault(lane, []).append(report)
         found += [(lane, (warm[lane], merge(reports[lane]))) for lane in alike]
     return found
 
 
-def stretch(lane: Lane, settings: Settings) -> tuple[dict[str, Reading], dict[str, str], bool | None, int]:
-    """One turn of a lane, with its sensors and the number of frames that they saw."""
-    sensors = Sensors()
+def taking_turns(lanes: list[Lane]) -> list[list[Lane]]:
+    """The lanes that are measured together: those of several models with the same setting, back to back, take turns
+    call by call; all others are alone.
+    """
+    groups: dict[Any, list[Lane]] = {}
+    for lane in lanes:
+        own = lane.setting if lane.setting.mode == "back to back" else lane
+        groups.setdefault(own, []).append(lane)
+    return list(groups.values())
+
+
+def stretch(lanes: list[Lane], settings: Settings, gpu: str) -> list[Stretch]:
+    """One stretch of lanes that are measured together, with what the sensors said of each.
+
+    Of lanes that take turns nobody can tell whose power it was: it is absent, as energy is.
+    """
+    sensors = Sensors(gpu=gpu)
     sensors.start()
-    before = lane.calls
-    seconds = settings.seconds / settings.slices
-    samples: list[Sample]
-    if lane.setting.mode == "paced":
-        samples = modes.paced(lane, settings.fps, seconds, settings.least)
-    else:
-        samples = modes.back_to_back(lane, seconds, settings.least)
-    frames = lane.calls - before  # those that do not count used energy, too
+    before = sum(lane.calls for lane in lanes)
+    samples = samples_of(lanes, settings)
+    frames = sum(lane.calls for lane in lanes) - before  # those that do not count used energy, too
     readings, absent, throttled = sensors.stop(frames)
-    lane.tally.add(samples)
-    lane.tally.throttling += sensors.causes
-    lane.draw(samples[-1])
-    return readings, absent, throttled, frames
+    if len(lanes) > 1:
+        shared = [name for name in readings if name.endswith((" power", " energy"))]
+        absent |= dict.fromkeys(shared, "two models took turns, call by call")
+        readings = {name: reading for name, reading in readings.items() if name not in shared}
+    for lane, own in zip(lanes, samples, strict=True):
+        lane.tally.add(own)
+        lane.tally.throttling += sensors.causes
+        lane.draw(own[-1])
+    return [(readings, absent, throttled, frames)] * len(lanes)
+
+
+def samples_of(lanes: list[Lane], settings: Settings) -> list[list[Sample]]:
+    """Those of one stretch."""
+    seconds = settings.seconds / settings.slices
+    if len(lanes) > 1:
+        return modes.alternating(lanes, seconds, settings.least)
+    if lanes[0].setting.mode == "paced":
+        return [modes.paced(lanes[0], settings.fps, seconds, settings.least, longest(settings))]
+    return [modes.back_to_back(lanes[0], seconds, settings.least)]
+
+
+def longest(settings: Settings) -> float:
+    """Seconds of a paced stretch after which it ends, however few its samples."""
+    return max(settings.seconds, modes.PACED_MOST) / settings.slices
 
 
 class Part:
@@ -161,7 +203,7 @@ class Part:
         for turn in range(settings.cold):
             for artefact, results in self._first.items():
                 say(f"first result {turn + 1} of {settings.cold}: {artefact.backend} {artefact.precision}")
-                results.append(first_result.first_result(model.argument, artefact, machine))
+                results.append(first_result.first_result(model.argument, artefact))
 
     def rows(self, lanes: list[Lane], measured: dict[Lane, tuple[WarmUp, SensorReport]]) -> list[Row]:
         """The rows of those lanes that run this model, in the order of its settings."""

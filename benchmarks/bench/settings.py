@@ -42,8 +42,12 @@ class Settings:
             raise CokeError("--batches takes numbers of 1 or more and --threads of 0 or more, as in 1,4")
         if not self.modes:
             raise CokeError("--modes takes back-to-back, paced or both, with a comma between")
-        if not (self.seconds > 0 and self.fps > 0):
-            raise CokeError("--seconds and --fps must be above 0")
+        if not self.seconds > 0:
+            raise CokeError("--seconds must be above 0")
+        if not self.fps >= 1:
+            raise CokeError(
+                "--fps takes 1 frame per second or more: a slower camera leaves nothing to measure with"
+            )
 
 
 @dataclasses.dataclass(frozen=True)

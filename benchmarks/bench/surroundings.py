@@ -36,3 +36,8 @@ def identity(machine: Machine) -> str:
     # The first of them alone: root could read more than a user, and both are to give the same.
     found = next((text for path in IDENTITIES if (text := machine.read(path))), f"{uuid.getnode():x}")
     return hashlib.sha256(f"coke-edge bench: {found}".encode()).hexdigest()[:12]
+
+
+def gpu_of(facts: Facts) -> str:
+    """Where the GPU that every backend works on, CUDA's first, is on the PCI bus; empty if there is none."""
+    return facts.gpu.devices[0].bus if facts.gpu.devices else ""

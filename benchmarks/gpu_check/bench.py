@@ -25,17 +25,13 @@ from coke_edge.benchmarks.bench.steady import Rule
 from coke_edge.benchmarks.gpu_check import rows as report
 from coke_edge.benchmarks.gpu_check.bench_table import RUN
 from coke_edge.benchmarks.gpu_check.bundled import Bundled, read_bundle
-from coke_edge.benchmarks.gpu_check.lanes import (
-    MODES,
-    Frames,
-    Lane,
-    Network,
-    Plan,
-    regions,
-    row,
-)
-from coke_edge.benchmarks.gpu_check.rows import MEASURED, Options, Row, broken, checked
+from coke_edge.benchmarks.gpu_check.energy import Counter, open_counter
+from coke_edge.benchmarks.gpu_check.lane_row import row
+from coke_edge.benchmarks.gpu_check.lanes import MODES, Frames, Lane, Network, Plan, name_of, regions
+from coke_edge.benchmarks.gpu_check.memory import give_back
+from coke_edge.benchmarks.gpu_check.rows import FAILED, MEASURED, Options, Row, broken, checked, reason_of
 from coke_edge.benchmarks.gpu_check.smi import Smi
+from coke_edge.benchmarks.which_gpu import pci_bus
 from coke_edge.kernels import torch_reference
 from coke_edge.kernels.torch_parts import fused_parts
 
@@ -47,6 +43,7 @@ SMALL = Plan(
     seconds=0.0,
     lead=0,
     least=2,
+    energy_seconds=0.0,
     rule=Rule(calls=1, seconds=0.0, windows=1),
 )
 FRAME, FRAMES = (480, 640), 12
@@ -58,47 +55,86 @@ REGION = (
 )
 ORDER = (
     "rows that run back to back take turns, then those that run in pace; {slices} rounds, {least} calls and "
-    "{seconds:g} s at least in a stretch, {lead} calls before it that do not count"
+    "{seconds:g} s at least in a stretch, {lead} calls before it that do not count; power and energy are of another "
+    "stretch of each, after all rounds, {energy:g} s long at least, between two moves of the GPU's own counter"
 )
 
 
 def rows(options: Options, plan: Plan | None = None) -> Iterator[Row]:
-    """A row that says whether each network is right, one for every lane, and one for the run."""
+    """A row that says whether each network is right, one for every lane whatever became of others, one for the run."""
     device = options.torch_device
     plan = plan or (SMALL if options.small else Plan())
     model = read_bundle(BUNDLE)
     model = smaller(model) if options.small else model
-    frames, lanes = generated(), list[Lane]()
-    for precision, batches, modes in plan.networks:
-        try:
-            network = Network(model, precision, device)
-            yield agreement(network, model, frames, device)
-            lanes += [Lane(network, model, batch, mode, frames) for mode in modes for batch in batches]
-        except Exception as error:
-            yield broken(precision, error)
-    smi = Smi()
+    frames, lanes, failed = generated(), list[Lane](), dict[str, str]()
+    yield from prepare(plan, model, frames, device, lanes, failed)
+    bus = "" if options.small else pci_bus()
+    smi = Smi(bus)
     try:
-        measure(lanes, plan)
+        measure(lanes, plan, open_counter(bus))
         for lane in lanes:
-            yield report.row(lane.name, MEASURED, row=row(lane, model, plan, smi))
+            if lane.error:
+                failed[lane.name] = lane.error
+                yield report.row(lane.name, FAILED, error=lane.error)
+            else:
+                yield report.row(lane.name, MEASURED, row=row(lane, model, plan, smi))
     finally:
         smi.close()
-    yield report.row(RUN, MEASURED, result=about(plan, options))
+    yield report.row(RUN, MEASURED, result=about(plan, options, failed))
 
 
-def measure(lanes: list[Lane], plan: Plan) -> None:
-    """All lanes in turns, those of a mode after those of the other: paced calls keep clocks low."""
+def prepare(
+    plan: Plan, model: Bundled, frames: Frames, device: str, lanes: list[Lane], failed: dict[str, str]
+) -> Iterator[Row]:
+    """Fill `lanes`, or name → reason in `failed`; rows for what failed, and on whether each precision is right."""
+    for precision, batch, modes in networks(plan):
+        network = built(model, precision, batch, frames, device)
+        if isinstance(network, str):
+            give_back()
+            for name in (name_of(precision, batch, mode) for mode in modes):
+                failed[name] = network
+                yield report.row(name, FAILED, error=network)
+            continue
+        if precision not in {lane.precision for lane in lanes}:
+            try:
+                yield agreement(network, model, frames, device)
+            except Exception as error:
+                yield broken(against_the_cpu(precision), error)
+        lanes += [Lane(network, mode, frames) for mode in modes]
+
+
+def networks(plan: Plan) -> Iterator[tuple[str, int, tuple[str, ...]]]:
+    """Precision, batch and modes."""
+    for precision, batches, modes in plan.networks:
+        for batch in batches:
+            yield precision, batch, modes
+
+
+def built(model: Bundled, precision: str, batch: int, frames: Frames, device: str) -> Network | str:
+    """A network after its first calls, or why there is none: too little memory for that many objects, say."""
+    try:
+        return Network(model, precision, batch, frames, device)
+    except Exception as error:
+        return reason_of(error)
+
+
+def measure(lanes: list[Lane], plan: Plan, counter: Counter) -> None:
+    """All lanes in turns, those of a mode after those of the other: paced calls keep clocks low. Energies come last."""
     start = time.perf_counter()
     for mode in MODES:
         alike = [lane for lane in lanes if lane.mode == mode]
         for lane in alike:
-            lane.warm_up(plan.rule)
+            lane.guarded(lambda lane=lane: lane.warm_up(plan.rule))  # type: ignore[misc]
         end = start + plan.most_seconds * (MODES.index(mode) + 1) / len(MODES)
         for turn in range(plan.slices):
             if turn and time.perf_counter() > end:
                 break
             for lane in alike:
-                lane.stretch(plan)
+                lane.guarded(lambda lane=lane: lane.stretch(plan))  # type: ignore[misc]
+    end = time.perf_counter() + plan.energy_most
+    for lane in lanes:
+        if time.perf_counter() < end:
+            lane.guarded(lambda lane=lane: lane.measure_energy(plan, counter))  # type: ignore[misc]
 
 
 def agreement(network: Network, model: Bundled, frames: Frames, device: str) -> Row:
@@ -121,7 +157,12 @@ def agreement(network: Network, model: Bundled, frames: Frames, device: str) -> 
     error = float(np.nan_to_num(apart, nan=np.inf).max())
     same = float((found.index == expected.index.numpy()).mean())
     good = error <= TOLERANCE[network.precision]
-    return checked(f"{network.precision} against the CPU", good, error=error, same_cells=same)
+    return checked(against_the_cpu(network.precision), good, error=error, same_cells=same)
+
+
+def against_the_cpu(precision: str) -> str:
+    """What the row of `agreement` is called."""
+    return f"{precision} against the CPU"
 
 
 def smaller(model: Bundled) -> Bundled:
@@ -139,10 +180,12 @@ def generated(size: tuple[int, int] = FRAME, count: int = FRAMES) -> Frames:
     return np.asarray(grown + rng.integers(0, 56, grown.shape, np.uint8))
 
 
-def about(plan: Plan, options: Options) -> dict[str, Any]:
-    """A result without its rows."""
+def about(plan: Plan, options: Options, failed: dict[str, str]) -> dict[str, Any]:
+    """A result without its rows; `failed` says which there are not, and why."""
     thresholds = {name: float(value) for name, value in dataclasses.asdict(plan.rule).items()}
-    order = ORDER.format(slices=plan.slices, least=plan.least, seconds=plan.seconds, lead=plan.lead)
+    order = ORDER.format(
+        slices=plan.slices, least=plan.least, seconds=plan.seconds, lead=plan.lead, energy=plan.energy_seconds
+    )
     return {
         "schema": SCHEMA,
         "kind": "bench",
@@ -161,6 +204,7 @@ def about(plan: Plan, options: Options) -> dict[str, Any]:
             "steady_thresholds": thresholds,
             "order": order,
         },
+        "extra": {"failed": failed} if failed else {},
     }
 
 

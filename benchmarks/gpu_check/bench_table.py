@@ -21,7 +21,7 @@ def result(found: Sequence[Row]) -> dict[str, Any] | None:
 
 def table(whole: dict[str, Any]) -> str:
     """A line for each row: milliseconds of a call and of its stages, and what the GPU was like meanwhile."""
-    titles = ["precision", "batch", "mode", "objects/s", *LATENCIES, *STAGES, "clock", "power"]
+    titles = ["precision", "batch", "mode", "objects/s", *LATENCIES, *STAGES, "clock", "power", "energy"]
     lines = [
         [
             row["precision"],
@@ -31,6 +31,7 @@ def table(whole: dict[str, Any]) -> str:
             *(milliseconds(row["latency_ms"][name]) for name in LATENCIES),
             *(milliseconds(row["stages_ms"].get(name)) for name in STAGES),
             *(sensor(row, name) for name in ("gpu clock", "gpu power")),
+            energy(row),
         ]
         for row in whole["rows"]
     ]
@@ -41,3 +42,9 @@ def sensor(row: dict[str, Any], name: str) -> str:
     """The mean of a reading; empty if it is absent."""
     reading = row["sensors"].get(name)
     return f"{reading['mean']:.0f} {reading['unit']}" if reading else ""
+
+
+def energy(row: dict[str, Any]) -> str:
+    """Of a call; empty if it is absent."""
+    reading = row["sensors"].get("gpu energy")
+    return f"{1e3 * reading['mean']:.3g} mJ" if reading else ""

@@ -51,5 +51,10 @@ def checked(name: str, good: bool, **values: Any) -> Row:
 
 def broken(name: str, error: BaseException) -> Row:
     """A row for what ended in an exception."""
+    return row(name, FAILED, error=reason_of(error))
+
+
+def reason_of(error: BaseException) -> str:
+    """What was raised, in one line."""
     lines = str(error).strip().splitlines() or [""]
-    return row(name, FAILED, error=f"{type(error).__name__}: {lines[0]}"[:500])
+    return f"{type(error).__name__}: {lines[0]}"[:500]

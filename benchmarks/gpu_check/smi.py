@@ -1,4 +1,4 @@
-"""Clocks, temperature and power of the GPU while something runs on it, a few times a second, by `nvidia-smi`."""
+"""Clocks and temperature of the GPU while something runs on it, a few times a second, by `nvidia-smi`."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from coke_edge.benchmarks.which_gpu import smi_option
+
 PERIOD_MS = 200
 QUERIES = {  # reading → nvidia-smi's name, unit
     "gpu clock": ("clocks.sm", "MHz"),
     "gpu memory clock": ("clocks.mem", "MHz"),
     "gpu temperature": ("temperature.gpu", "°C"),
-    "gpu power": ("power.draw", "W"),
 }
 COMMAND = (
     "nvidia-smi",
     f"--query-gpu={','.join(name for name, _ in QUERIES.values())}",
     "--format=csv,noheader,nounits",
-    "--id=0",
     f"--loop-ms={PERIOD_MS}",
 )
 
@@ -30,13 +30,16 @@ Span = tuple[float, float]  # from, to, of time.perf_counter()
 class Smi:
     """One `nvidia-smi` for the whole of a measurement; what it cannot tell is absent with its reason."""
 
-    def __init__(self, command: Sequence[str] = COMMAND) -> None:
-        """Starts it."""
+    def __init__(self, bus: str, command: Sequence[str] = COMMAND) -> None:
+        """Starts it, for the GPU at a place on the PCI bus."""
         self._samples: list[tuple[float, list[float | None]]] = []
         self._process: subprocess.Popen[str] | None = None
+        if not bus:
+            self._reason = "CUDA does not say which GPU it works on"
+            return
         try:
             self._process = subprocess.Popen(
-                command,
+                [*command, *smi_option(bus)],
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 text=True,

@@ -16,6 +16,7 @@ from pathlib import Path
 from rich.console import Console
 
 from coke_edge.benchmarks.bench.result import write_result
+from coke_edge.benchmarks.peers.cold import first_results
 from coke_edge.benchmarks.peers.line_up import PEERS, line_up
 from coke_edge.benchmarks.peers.race import Course, race
 from coke_edge.benchmarks.peers.table import remarks, tables
@@ -41,9 +42,14 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--seconds", type=float, default=Course.seconds, help="for every row, at least")
     parser.add_argument("--limit", type=int, help="measure accuracy on so many persons only")
+    parser.add_argument(
+        "--cold", type=int, default=3, help="fresh processes to time the first result of; 0: none"
+    )
     parsed = parser.parse_args(arguments)
     if not parsed.seconds > 0 or min(parsed.threads) < 1 or (parsed.limit is not None and parsed.limit < 1):
         raise CokeError("--seconds, --threads and --limit take numbers above 0")
+    if parsed.cold < 0:
+        raise CokeError("--cold takes 0 or more")
     return parsed
 
 
@@ -53,12 +59,15 @@ def run(arguments: Sequence[str]) -> None:
     dataset = load_dataset(options.data, "test")
     if options.limit:
         dataset = dataclasses.replace(dataset, samples=dataset.samples[: options.limit])
-    contestants = line_up(options.ours, options.peers, options.folder, options.threads)
+    entries = line_up(options.ours, options.peers, options.folder, options.threads)
     screen, console = Console(stderr=True), Console()
     console = console if console.is_terminal else Console(width=WIDTH)
     command = shlex.join([*MODULE.split(), *arguments])
     with screen.status("") as status:
-        result = race(contestants, dataset, Course(seconds=options.seconds), command, status.update)
+        first = first_results(entries, options.cold, status.update)
+        contestants = [entry.load() for entry in entries]
+        course = Course(seconds=options.seconds)
+        result = race(contestants, dataset, course, command, status.update, first)
     write_result(result, options.out)
     for table in tables(result):
         console.print(table)

@@ -14,7 +14,7 @@ from coke_edge.errors import DataError
 from coke_edge.train import metrics
 from coke_edge.train.data.images import ImageCache
 from coke_edge.train.data.sample import KeypointDataset, Sample
-from coke_edge.train.evaluate import flags_of, truth_of
+from coke_edge.train.predictions import flags_of, truth_of
 
 THRESHOLD = 0.2
 VISIBLE, ALL = "visible", "visible and hidden"

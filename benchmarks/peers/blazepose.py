@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coke_edge.benchmarks.peers.download import Model, sha256
-from coke_edge.benchmarks.peers.joints import BLAZEPOSE
 from coke_edge.benchmarks.peers.litert import BACKEND, LiteRt
 from coke_edge.benchmarks.peers.peer import Card, Image, Peer, warp_rgb
+from coke_edge.benchmarks.peers.skeletons import BLAZEPOSE
 from coke_edge.geometry import Affine
 
 PACKAGE = "@mediapipe/pose@0.5.1675469404"

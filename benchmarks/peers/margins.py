@@ -25,7 +25,8 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("out/peers/models"), help="the peers' files")
     options = parser.parse_args()
     dataset = load_dataset(options.data, "val")
-    for contestant in line_up([], PEERS, options.folder, [1]):
+    for entry in line_up([], PEERS, options.folder, [1]):
+        contestant = entry.load()
         for margin in MARGINS:
             contestant.card = dataclasses.replace(contestant.card, margin=margin)
             found = measure(contestant, dataset)[str(len(dataset.samples))]

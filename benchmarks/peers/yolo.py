@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from coke_edge.backends.onnxruntime import session_options
 from coke_edge.benchmarks.peers.download import sha256
-from coke_edge.benchmarks.peers.joints import COCO
 from coke_edge.benchmarks.peers.peer import Border, Card, Image, Peer, warp
+from coke_edge.benchmarks.peers.skeletons import COCO
 from coke_edge.errors import BackendError
 from coke_edge.geometry import Affine
 

@@ -6,6 +6,7 @@ has one (Volta and later), so that it does not depend on that.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import math
 from collections.abc import Callable
@@ -35,8 +36,8 @@ QUESTIONS: tuple[tuple[str, Kind, str, str, str | None, float], ...] = (
 )
 
 
-def probe(machine: Machine, gpu: int, load: Callable[[str], Any] = importlib.import_module) -> Found:
-    """Of the GPU with this number, as NVML counts: in the order of the PCI bus."""
+def probe(machine: Machine, gpu: str, load: Callable[[str], Any] = importlib.import_module) -> Found:
+    """Of the GPU at this place on the PCI bus; of the only one there is, if it is empty or no place that NVML knows."""
     found = Found()
     if not hardware(machine) and not nodes(machine):
         return nothing(found, "no NVIDIA GPU")
@@ -46,9 +47,11 @@ def probe(machine: Machine, gpu: int, load: Callable[[str], Any] = importlib.imp
         return nothing(found, 'NVML needs a package: `pip install "coke-edge[bench]"`')
     try:
         nvml.nvmlInit()  # counted by NVML; it ends with the process
-        device = nvml.nvmlDeviceGetHandleByIndex(gpu)
+        device = chosen(nvml, gpu)
     except nvml.NVMLError as error:
         return nothing(found, f"NVML: {error}")
+    except UnreadableError as error:
+        return nothing(found, str(error))
     for name, kind, unit, function, constant, step in QUESTIONS:
         arguments = [device] if constant is None else [device, getattr(nvml, constant)]
         read = question(nvml, function, arguments, step)
@@ -63,6 +66,18 @@ def probe(machine: Machine, gpu: int, load: Callable[[str], Any] = importlib.imp
         found.channels.append(Channel(name, kind, read, unit))
     throttling(nvml, device, found)
     return found
+
+
+def chosen(nvml: Any, gpu: str) -> Any:
+    """NVML's handle of the GPU that the work runs on. Raises UnreadableError if nothing says which of several."""
+    if gpu:
+        with contextlib.suppress(nvml.NVMLError):  # a Jetson's GPU is on no bus
+            return nvml.nvmlDeviceGetHandleByPciBusId(gpu)
+    count = nvml.nvmlDeviceGetCount()
+    if count != 1:
+        place = f"CUDA works on one at {gpu}" if gpu else "CUDA does not say on which it works"
+        raise UnreadableError(f"NVML knows {count} GPUs, and {place}")
+    return nvml.nvmlDeviceGetHandleByIndex(0)
 
 
 def nothing(found: Found, reason: str) -> Found:

@@ -12,7 +12,7 @@ from coke_edge.benchmarks.bench.result import Reading
 from coke_edge.benchmarks.sensors import cpu, jetson, load, nvml, rapl
 from coke_edge.benchmarks.sensors.channel import PARTS, THROTTLED, UNITS, Sign, UnreadableError
 from coke_edge.benchmarks.sensors.series import Series, of
-from coke_edge.benchmarks.sensors.yardstick import Yardstick
+from coke_edge.benchmarks.sensors.yardstick import ARITHMETIC, Yardstick
 from coke_edge.doctor.machine import Machine
 
 PERIOD = 0.1  # seconds between samples: several in each turn of a row, for less than 1 % of a core
@@ -25,7 +25,7 @@ class Sensors:
     At the start and the stop nothing works: of clocks and powers, which are states, the samples next to them stand for
     them. Only a stretch shorter than PERIOD has no others.
 
-    The yardsticks are not among them, as they take milliseconds: they are laid on before the start and after the stop.
+    The yardstick is not among them, as it takes milliseconds: it is laid on before the start and after the stop.
 
     What cannot be read is absent with its reason, whether it was never there or vanished: nothing here raises for it.
     """
@@ -33,11 +33,11 @@ class Sensors:
     def __init__(
         self,
         machine: Machine | None = None,
-        gpu: int = 0,
+        gpu: str = "",
         clock: Callable[[], float] = time.perf_counter,
         find: Callable[[str], Any] = importlib.import_module,
     ) -> None:
-        """Look for sensors. `gpu` counts as NVML does: in the order of the PCI bus. `find` imports NVML."""
+        """Look for sensors. `gpu` is where the work's GPU is on the PCI bus (`nvml.probe`). `find` imports NVML."""
         machine = machine or Machine()
         self._clock = clock
         sources = [
@@ -55,7 +55,7 @@ class Sensors:
                 self._reasons.setdefault(name, []).append(reason)
         self._series = [(channel, Series(channel.read)) for channel in self._channels]
         self._yardstick = Yardstick()
-        self._pace: list[dict[str, float]] = []
+        self._pace: list[float] = []
         self._end = threading.Event()
         self._thread: threading.Thread | None = None
         self.causes: list[str] = []  # of throttling, in words, after `stop`
@@ -86,8 +86,8 @@ class Sensors:
                     series.hold_ends()
             self._pace.append(self._yardstick())
         readings, absent = self._told(frames)
-        for name in self._pace[0] if self._pace else ():
-            readings[name] = of("ms", [pace[name] for pace in self._pace])
+        if self._pace:
+            readings[ARITHMETIC] = of("ms", self._pace)
         self.causes = sorted({cause for watch in self._signs for cause in watch.causes()})
         throttled = bool(self.causes) if any(watch.answered for watch in self._signs) else None
         if throttled is None:

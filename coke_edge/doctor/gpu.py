@@ -30,6 +30,7 @@ class Device:
     memory: int  # bytes
     processors: int  # multiprocessors
     shared_memory: int  # bytes that a block may have
+    bus: str = ""  # its place, by which NVML and nvidia-smi know it: 0000:65:00.0
 
 
 @dataclasses.dataclass(frozen=True)

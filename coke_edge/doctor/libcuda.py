@@ -32,12 +32,13 @@ def describe(load: Callable[[str], Any] = ctypes.CDLL) -> dict[str, Any]:
 
 
 def device(library: Any, number: int) -> dict[str, Any]:
-    """One GPU: name, compute capability (87 is 8.7), multiprocessors, bytes of memory in all and shared by a block."""
+    """One GPU: name, capability (87 is 8.7), multiprocessors, bytes of memory, and of a block, place on the bus."""
     handle, memory = ctypes.c_int(), ctypes.c_size_t()
-    name = ctypes.create_string_buffer(256)
+    name, bus = ctypes.create_string_buffer(256), ctypes.create_string_buffer(32)
     library.cuDeviceGet(ctypes.byref(handle), number)
     library.cuDeviceGetName(name, len(name), handle)
     library.cuDeviceTotalMem_v2(ctypes.byref(memory), handle)
+    library.cuDeviceGetPCIBusId(bus, len(bus), handle)  # stays empty where it refuses
     major, minor = attribute(library, handle, MAJOR), attribute(library, handle, MINOR)
     return {
         "name": name.value.decode(errors="replace"),
@@ -45,6 +46,7 @@ def device(library: Any, number: int) -> dict[str, Any]:
         "memory": memory.value,
         "processors": attribute(library, handle, PROCESSORS),
         "shared_memory": attribute(library, handle, SHARED_MEMORY),
+        "bus": bus.value.decode(errors="replace"),
     }
 
 

@@ -4,7 +4,7 @@
 
     system     os, kernel, architecture, python, environment, container, wsl, cpu, cores, instructions,
                int8_dot_product, memory, memory_available, cache, cache_free
-    gpu        devices [name, capability, memory, processors, shared_memory], driver, cuda, toolkit, findings
+    gpu        devices [name, capability, memory, processors, shared_memory, bus], driver, cuda, toolkit, findings
     jetson     null, or model, linux, jetpack, capability, power_mode, power_modes, clocks_locked, findings
     packages   module → distribution, version, error, details
     cameras    found [node, name, kind, accessible], findings

@@ -8,20 +8,27 @@ from typing import Any
 import pytest
 
 from coke_edge.benchmarks import compare_trial
+from coke_edge.benchmarks.bench import graph_profile
 from coke_edge.benchmarks.bench.settings import Settings
 from coke_edge.benchmarks.bench.steady import Rule
 
 SHORT = Settings(
     "demo",
     backends=("onnxruntime",),
+    precisions=("fp32",),
     threads=(1,),
     modes=("back to back",),
     seconds=0.01,
     cold=0,
     rule=Rule(calls=2, seconds=0.0, windows=2, most_seconds=0.2),
-    slices=4,
+    slices=8,
     least=2,
 )
+
+
+@pytest.fixture(autouse=True)
+def _short_profiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graph_profile, "RUNS", 2)
 
 
 def test_one_stage_is_slower_by_the_share() -> None:

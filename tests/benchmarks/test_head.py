@@ -322,9 +322,14 @@ def test_the_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     values = ", ".join(f"v{n}" for n in range(len(environment.QUERIES)))
     tool.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked\necho "{values}"\n')
     tool.chmod(0o755)
+    monkeypatch.setattr(environment, "pci_bus", lambda: "0000:65:00.0")
     assert environment.nvidia_smi()["name"] == "v0"
     asked = (tmp_path / "asked").read_text().split()
     assert {word.split("=")[0] for word in asked} == {"--query-gpu", "--format", "--id"}
+    assert "--id=0000:65:00.0" in asked  # the GPU that CUDA works on
+    monkeypatch.setattr(environment, "pci_bus", lambda: "")
+    tool.write_text(f'#!/bin/sh\necho "{values}"\necho "{values}"\n')
+    assert environment.nvidia_smi() == {}  # of two GPUs, none is guessed
     tool.write_text("#!/bin/sh\nexit 9\n")
     assert environment.nvidia_smi() == {}
     assert len(environment.fingerprint()) == 64

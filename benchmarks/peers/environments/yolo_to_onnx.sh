@@ -1,13 +1,23 @@
 #!/usr/bin/env bash
 # yolo_to_onnx.sh VENV FOLDER: export YOLO pose networks to FOLDER/NAME-SIZE.onnx with the command line of the package in
-# VENV, at the input sizes of the race. Its weights are taken from $WEIGHTS/NAME.pt, or from where the package fetches
-# them; where neither can be had, the network is exported with random weights, as FOLDER/NAME-SIZE-random.onnx: good for
-# its latency and nothing else.
+# VENV, at the input sizes of the race. Its weights are taken from $WEIGHTS/NAME.pt, all of which must be there then.
+# Where WEIGHTS is not set they are taken from where the package fetches them; where they cannot be had there, the
+# network is exported with random weights, as FOLDER/NAME-SIZE-random.onnx: good for its latency and nothing else.
 set -euo pipefail
+
+stop() {  # SENTENCE
+    echo "Error: $1" >&2
+    exit 1
+}
+
 venv=$(realpath "$1")
 mkdir -p "$2"
 folder=$(realpath "$2")
-weights=${WEIGHTS:+$(realpath "$WEIGHTS")}
+weights=${WEIGHTS:-}
+if [ -n "$weights" ]; then
+    [ -d "$weights" ] || stop "WEIGHTS is $weights, which is no folder: name the one that holds the .pt files, or unset it"
+    weights=$(realpath "$weights")
+fi
 export YOLO_CONFIG_DIR=$folder/settings YOLO_AUTOINSTALL=false
 mkdir -p "$YOLO_CONFIG_DIR"
 scratch=$(mktemp -d)
@@ -24,7 +34,10 @@ for entry in yolo11n-pose:11/yolo11-pose.yaml yolo26n-pose:26/yolo26-pose.yaml; 
     name=${entry%%:*}
     # YOLO26 gives its remaining boxes itself, without a suppression of overlapping ones: its own best form.
     options=(); [ "$name" = yolo26n-pose ] && options=(nms=False)
-    if [ -n "$weights" ]; then cp "$weights/$name.pt" "$name.pt"; fi
+    if [ -n "$weights" ]; then
+        [ -f "$weights/$name.pt" ] || stop "there is no $name.pt in $weights: put it there, or unset WEIGHTS"
+        cp "$weights/$name.pt" "$name.pt"
+    fi
     # Without weights the architecture is built as its trained form is: of one class, the person.
     site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
     sed 's/^nc: .*/nc: 1/' "$site/ultralytics/cfg/models/${entry#*:}" >"$name.yaml"
@@ -32,6 +45,9 @@ for entry in yolo11n-pose:11/yolo11-pose.yaml yolo26n-pose:26/yolo26-pose.yaml; 
         if [ ! -e "$name.none" ] && export_at "$name.pt" "$size" "$folder/$name-$size.onnx" "${options[@]}"; then
             rm -f "$folder/$name-$size-random.onnx"
             echo "$name at $size: exported"
+        elif [ -e "$name.pt" ]; then  # it has its weights: what went wrong is something else
+            cat log >&2
+            stop "$name at $size could not be exported with its weights: see above"
         else
             touch "$name.none"
             export_at "$name.yaml" "$size" "$folder/$name-$size-random.onnx" "${options[@]}" || { cat log; exit 1; }

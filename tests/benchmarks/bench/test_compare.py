@@ -184,6 +184,11 @@ def test_other_work_on_the_machine_is_refused() -> None:
     compare(busy(1, 0.05), busy(2, 0.15))
     with pytest.raises(CokeError, match=r"others took 0\.1 in A and 0\.9 in B"):
         compare(busy(1, 0.1), busy(2, 0.9))
+    with pytest.raises(CokeError, match=r"others took 0\.9 in A and an unknown part in B"):
+        compare(busy(1, 0.9), result(row(2)))
+    races = [msgspec.structs.replace(each, kind="peers") for each in (busy(1, 0.1), busy(2, 0.9))]
+    with pytest.raises(CokeError, match=r"others took 0\.1 in A and 0\.9 in B"):
+        compare(*races)
 
 
 def paced(seed: int, ms: float, slower: dict[str, float] | None = None) -> Row:
@@ -220,6 +225,10 @@ def test_versions_are_told_rows_left_over_are_named_and_stages_of_one_side_left_
 def test_a_row_of_one_stretch_is_cut_and_one_of_few_samples_refused() -> None:
     whole = row(1, slices=[])
     assert compare(result(whole), result(whole))[0].outcome == "equal"
+    four = msgspec.structs.replace(
+        whole, slices=[SLICES * LENGTH // 4] * 4
+    )  # too few to tell moods from: cut, too
+    assert compare(result(four), result(four)) == compare(result(whole), result(whole))
     few = msgspec.structs.replace(whole, samples_ms=[1.0] * 15, stage_samples_ms={})
     with pytest.raises(CokeError, match="15 samples"):
         compare(result(few), result(few))
@@ -249,6 +258,12 @@ def test_in_turns_what_the_machine_does_to_both_is_no_noise() -> None:
     assert sum(verdicts["warp"].outcome == "slower" for verdicts in slower) >= 18
     assert all(verdicts["decode"].outcome == "equal" for verdicts in slower)
     assert {verdict.model for verdict in same[0]} == {"old.coke"}
+    assert any("pairs of stretches" in note for note in same[0][0].notes)
+
+
+def test_a_model_that_took_turns_alone_is_told() -> None:
+    verdicts = compare(result(row(1)), result(row(2), turns="a run"))
+    assert "only B took turns with another model, call by call" in verdicts[0].notes
 
 
 def test_other_models_that_did_not_take_turns_have_no_row_in_common() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from coke_edge.benchmarks.bench import modes
 from coke_edge.benchmarks.bench.lane import Sample, Tally
-from coke_edge.benchmarks.bench.modes import LEAD_IN, PACED_LEAD_IN, back_to_back, paced
+from coke_edge.benchmarks.bench.modes import LEAD_IN, PACED_LEAD_IN, alternating, back_to_back, paced
 
 
 class FakeLane:
@@ -30,8 +32,8 @@ class FakeLane:
         self.dues.append(due)
         return Sample(1e3 * (self.now - start), {}, [])
 
-    def paced(self, fps: float, seconds: float, least: int) -> list[Sample]:
-        return paced(self, fps, seconds, least, self.clock, self.sleep)  # type: ignore[arg-type]
+    def paced(self, fps: float, seconds: float, least: int, most: float = math.inf) -> list[Sample]:
+        return paced(self, fps, seconds, least, most, self.clock, self.sleep)  # type: ignore[arg-type]
 
 
 def test_back_to_back_runs_for_its_time_and_its_samples() -> None:
@@ -40,6 +42,28 @@ def test_back_to_back_runs_for_its_time_and_its_samples() -> None:
     assert len(back_to_back(lane, 0.001, 5, lane.clock)) == 5  # type: ignore[arg-type]
     assert len(lane.dues) == 55 + 2 * LEAD_IN
     assert lane.tally.seconds == pytest.approx(0.55)
+
+
+def test_alternating_lanes_go_back_and_forth() -> None:
+    order: list[str] = []
+
+    class Named(FakeLane):
+        def __init__(self, name: str, milliseconds: float) -> None:
+            super().__init__(milliseconds)
+            self._name = name
+
+        def call(self, due: float | None = None) -> Sample:
+            order.append(self._name)
+            clock.now += self._milliseconds[0] / 1e3
+            return Sample(self._milliseconds[0], {}, [])
+
+    clock = FakeLane()
+    a, b = Named("a", 10.0), Named("b", 30.0)
+    first, second = alternating([a, b], 0.09, 2, clock.clock)  # type: ignore[list-item]
+    assert "".join(order) == LEAD_IN * "a" + LEAD_IN * "b" + "abbaabbaab"  # until twice 0.09 s are over
+    assert [sample.whole for sample in first + second] == [10.0] * 5 + [30.0] * 5
+    assert (a.tally.seconds, b.tally.seconds) == (pytest.approx(0.05), pytest.approx(0.15))
+    assert len(alternating([a, b], 0.0, 3, clock.clock)[1]) == 3  # type: ignore[list-item]
 
 
 def test_a_fast_model_waits_for_every_frame() -> None:
@@ -77,3 +101,23 @@ def test_frames_before_the_count_leave_no_trace(monkeypatch: pytest.MonkeyPatch)
     lane.paced(20.0, 0.15, 1)
     assert lane.tally.late <= 1
     assert lane.tally.dropped == 0
+
+
+def test_a_slow_camera_does_not_hold_a_stretch_for_long() -> None:
+    lane = FakeLane(10.0)
+    samples = lane.paced(1.0, 0.3, 10, most=3.75)
+    assert len(samples) == 5  # of frames that were due after 0, 1, 2, 3 and 4 s
+    assert lane.now - 100.0 < 1 + 1 + 4 + 0.1  # until the first frame, its lead-in, and these
+    assert lane.tally.seconds == pytest.approx(5.0)
+
+
+def test_one_sample_is_taken_however_long_it_takes() -> None:
+    assert len(FakeLane(5000.0).paced(30.0, 0.3, 10, most=3.75)) == 1
+
+
+@pytest.mark.parametrize(
+    ("samples", "elapsed", "more"),
+    [(0, 99.0, True), (1, 2.0, False), (1, 1.9, True), (9, 1.0, True), (10, 0.9, True), (10, 1.0, False)],
+)
+def test_when_a_paced_stretch_ends(samples: int, elapsed: float, more: bool) -> None:
+    assert modes.goes_on(samples, elapsed, seconds=1.0, least=10, most=2.0) == more

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from coke_edge.benchmarks.peers import blazepose, movenet, yolo
-from coke_edge.benchmarks.peers.joints import BLAZEPOSE, COCO, COMMON, common
+from coke_edge.benchmarks.peers.joints import COMMON, common
+from coke_edge.benchmarks.peers.skeletons import BLAZEPOSE, COCO
 from coke_edge.errors import DataError
 
 COLD = -20.0  # logit of a cell where a heatmap sees nothing

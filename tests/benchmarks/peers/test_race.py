@@ -2,33 +2,52 @@
 
 from __future__ import annotations
 
+import functools
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 from numpy.typing import ArrayLike
 
+from coke_edge.benchmarks.bench.compare import compare
+from coke_edge.benchmarks.bench.first_result import FirstResult
 from coke_edge.benchmarks.bench.result import Result, read_result, write_result
 from coke_edge.benchmarks.bench.steady import Rule
+from coke_edge.benchmarks.peers import race as race_module
 from coke_edge.benchmarks.peers.__main__ import parse, run
 from coke_edge.benchmarks.peers.accuracy import ALL, VISIBLE, measure
+from coke_edge.benchmarks.peers.cold import first_results
+from coke_edge.benchmarks.peers.entry import Entry
 from coke_edge.benchmarks.peers.joints import COMMON
 from coke_edge.benchmarks.peers.line_up import line_up
 from coke_edge.benchmarks.peers.litert import LiteRt
-from coke_edge.benchmarks.peers.others import others_seconds
 from coke_edge.benchmarks.peers.peer import Card, Float, Image
 from coke_edge.benchmarks.peers.race import Course, race
 from coke_edge.benchmarks.peers.table import fastest_peer, remarks, tables
+from coke_edge.benchmarks.sensors import load
+from coke_edge.benchmarks.sensors.load import OTHERS
+from coke_edge.benchmarks.sensors.yardstick import ARITHMETIC
+from coke_edge.bundle import Bundle
 from coke_edge.errors import BackendError, CokeError
 from coke_edge.manifest import Keypoints2D
 from coke_edge.train.data.sample import HIDDEN, KeypointDataset, Sample
 from coke_edge.train.data.sample import VISIBLE as SEEN
 
+EXAMINE = functools.cache(race_module.examine)
 COURSE = Course(
     seconds=0.01, rounds=2, least=2, rule=Rule(calls=1, windows=2, tolerance=9.0, most_seconds=0.5)
 )
+
+
+@pytest.fixture(autouse=True)
+def _examined_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looking at the machine takes seconds."""
+    monkeypatch.setattr(race_module, "examine", EXAMINE)
 
 
 class Stub:
@@ -63,7 +82,8 @@ def dataset(tmp_path: Path) -> KeypointDataset:
 def result(dataset: KeypointDataset) -> Result:
     seen: list[tuple[str, int]] = []
     stubs = [Stub("one.coke", seen), Stub("Quick", seen), Stub("Random", seen, "no weights")]
-    return race(stubs, dataset, COURSE, "command")
+    first = [[FirstResult(ms, 10, 20, None) for ms in (5.0, 7.0, 90.0)] for _ in stubs]
+    return race(stubs, dataset, COURSE, "command", first=first)
 
 
 def test_pck_is_of_visible_and_of_all_joints(dataset: KeypointDataset) -> None:
@@ -86,8 +106,14 @@ def test_a_result_is_whole(result: Result, tmp_path: Path) -> None:
     assert result.kind == "peers"
     for row in result.rows:
         assert len(row.samples_ms) == sum(row.slices) >= 4
-        assert sum(row.stages_ms.values()) == pytest.approx(row.latency_ms.mean)
-    assert all("first_result_ms" in row.absent for row in result.rows)
+        parts = np.sum(list(row.stage_samples_ms.values()), axis=0)
+        assert parts == pytest.approx(0.1)  # what the stub says
+        assert row.stages_ms["other"] == pytest.approx(row.latency_ms.mean - 0.1)
+        assert (row.first_result_ms, row.resident_bytes, row.peak_bytes) == (7.0, 10, 20)
+        assert row.absent["gpu_bytes"] == "everybody runs on the CPU"
+        assert row.sensors[ARITHMETIC].count == 2 * COURSE.rounds
+        assert OTHERS in row.sensors or OTHERS in row.absent
+        assert "throttled" in row.absent or row.throttled is not None
     by_name = {row.model: row for row in result.rows}
     assert by_name["Random"].accuracy is None
     assert by_name["Random"].absent["accuracy"] == "no weights"
@@ -102,15 +128,13 @@ def test_the_table_compares_with_peers_that_find_something(result: Result) -> No
     (table,) = tables(result)
     assert table.row_count == 3
     assert any("Random: accuracy: no weights" in text for text in remarks(result))
-
-
-def test_what_others_took() -> None:
-    stat = "cpu  100 50 30 9000 10 5 5 0 0 0\ncpu0 1 2 3"
-    assert others_seconds(stat, own=0.5, hertz=100) == pytest.approx(1.9 - 0.5)
+    assert "all: gpu_bytes: everybody runs on the CPU" in remarks(result)
 
 
 def test_our_bundle_races_in_the_precisions_that_it_has(tmp_path: Path) -> None:
-    (ours,) = line_up(["demo"], [], tmp_path, [1])
+    (entry,) = line_up(["demo"], [], tmp_path, [1])
+    assert entry == Entry("ours", "demo", "fp32", 1)
+    ours = entry.load()
     assert (ours.card.name, ours.card.precision, ours.card.threads) == ("person.coke", "fp32", 1)
     xy, parts = ours.stages(np.zeros((64, 64, 3), np.uint8), (8, 8, 56, 56))
     assert xy.shape == (len(ours.card.joints), 2)
@@ -148,3 +172,54 @@ def test_a_missing_data_set_writes_nothing(tmp_path: Path) -> None:
 def test_two_bundles_of_one_name_are_refused(tmp_path: Path) -> None:
     with pytest.raises(CokeError, match="same file name"):
         line_up(["demo", "demo"], [], tmp_path, [1])
+    copy = tmp_path / "person.coke"
+    copy.write_bytes(Bundle("demo").path.read_bytes())
+    with pytest.raises(CokeError, match="same file name"):
+        line_up(["demo", str(copy)], [], tmp_path, [1])
+
+
+def test_the_first_result_is_of_a_process_of_its_own(tmp_path: Path) -> None:
+    ([found],) = first_results([Entry("ours", "demo", "fp32", 1)], 1)
+    assert 100 < found.ms < 60_000  # importing numpy and OpenCV alone takes longer than the least
+    assert found.gpu_bytes is None
+    missing = Entry("movenet", str(tmp_path / "net.tflite"), "lightning", 1)
+    with pytest.raises(
+        CokeError, match=r"a fresh process with net\.tflite lightning, 1 thread\(s\) came to no keypoints: "
+    ):
+        first_results([missing], 1)
+
+
+def test_a_peers_process_loads_nothing_of_others() -> None:
+    code = (
+        "import sys; from coke_edge.benchmarks.peers import blazepose, cold, movenet, yolo; "
+        "tops = {m.split('.')[0] for m in sys.modules} & {'torch', 'ai_edge_litert', 'rich', 'onnxruntime'}; "
+        "ours = [m for m in sys.modules if m.startswith(('coke_edge.train', 'coke_edge.export'))]; "
+        "print([*tops, *ours] or 'none')"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "none"
+
+
+def test_nobody_asked_for_first_results(dataset: KeypointDataset) -> None:
+    [row] = race([Stub("a", [])], dataset, COURSE, "command").rows
+    assert row.first_result_ms is None
+    assert row.absent["first_result_ms"] == "no fresh process was asked for"
+
+
+def test_a_busy_machine_is_told(dataset: KeypointDataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a core goes to others: the sensors see it, and a comparison refuses it."""
+    started = time.monotonic()
+    monkeypatch.setattr(load, "seconds", lambda path, columns: 0.5 * (time.monotonic() - started))
+    monkeypatch.setattr(load, "own_seconds", lambda: 0.0)
+    busy = race([Stub("a", [])], dataset, COURSE, "command")
+    assert busy.rows[0].sensors[OTHERS].mean == pytest.approx(0.5, rel=0.1)
+    assert any("other processes worked" in note for note in busy.rows[0].notes)
+    few = msgspec.structs.replace(busy.machine, cores=1)
+    busy = msgspec.structs.replace(busy, machine=few)
+    with pytest.raises(CokeError, match=r"others took 0\.[45] in A"):
+        compare(busy, busy)
+
+
+def test_fewer_than_no_processes_mean_nothing() -> None:
+    with pytest.raises(CokeError, match="--cold takes 0 or more"):
+        parse(["--data", "lsp:x", "--out", "r.json", "--cold", "-1"])

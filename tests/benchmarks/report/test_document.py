@@ -42,11 +42,57 @@ def test_the_committed_page_is_what_the_committed_results_give(monkeypatch: pyte
     assert document.main(["--check"]) == 0, "run make benchmark-docs"
 
 
-def test_no_committed_result_names_a_folder_of_someones_machine() -> None:
-    for path in sorted((ROOT / document.RESULTS).glob("*.json")):
-        assert not re.search(r"[\" :=](/(home|root|tmp|work|Users|mnt)/|[A-Z]:\\\\)", path.read_text()), (
-            path.name
-        )
+PRIVATE = re.compile(
+    r"(?:^|[\"'\s=:(`])"  # the beginning of a word
+    r"(?:~[\w.-]*/|file:/|[A-Za-z]:\\"
+    r"|/(?:home|root|tmp|work|Users|mnt|data|srv|opt|var|media|scratch|workspace|export|run|private|Volumes|nfs)(?:/|\b))",
+    re.MULTILINE,
+)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/home/me/a",
+        "/data/lsp",
+        "/srv/sets",
+        "/opt/models/x.coke",
+        "~/lsp",
+        "~me/lsp",
+        "C:\\\\data",
+        "/scratch",
+        "/mnt/a",
+    ],
+)
+@pytest.mark.parametrize(
+    "text", ['"{}"', "--data lsp:{} --out x", "--out={}", "`{}`", "see ({})", "{}", "a\n{}"]
+)
+def test_a_folder_of_someones_machine_is_seen(path: str, text: str) -> None:
+    assert PRIVATE.search(text.format(path))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "lsp:data/lsp",
+        "out/bench",
+        "ms/frame",
+        "https://example.org/data/x",
+        "/proc/stat",
+        "/sys/class",
+        "a ~ b",
+        "../data/x",
+    ],
+)
+def test_other_paths_are_nobodys(text: str) -> None:
+    assert not PRIVATE.search(text)
+
+
+def test_no_committed_result_or_page_names_a_folder_of_someones_machine() -> None:
+    files = [*sorted((ROOT / document.RESULTS).rglob("*.json")), ROOT / document.PAGE]
+    for path in files:
+        found = PRIVATE.search(path.read_text(encoding="utf-8"))
+        assert not found, f"{path.name}: {found}"
 
 
 def test_each_row_stands_beside_its_command(folder, make_result) -> None:

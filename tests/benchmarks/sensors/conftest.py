@@ -133,6 +133,8 @@ def fake_nvml(**answers: Any) -> Any:
         NVML_TEMPERATURE_GPU=0,
         nvmlInit=lambda: None,
         nvmlDeviceGetHandleByIndex=lambda index: index,
+        nvmlDeviceGetHandleByPciBusId=refuse,
+        nvmlDeviceGetCount=lambda: 1,
         **known,
     )
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from coke_edge.benchmarks.sensors import Sensors, governor, merge, power_mode, recording
+from coke_edge.benchmarks.sensors.yardstick import ARITHMETIC, Yardstick
 from coke_edge.doctor.machine import Machine
 
 from .conftest import AGX, CPU, GPU, HWMON, LAPTOP, NANO, THERMAL, Files, fake_nvml, write
@@ -182,7 +183,7 @@ def test_a_gpu_without_the_package(machine_of: Make) -> None:
 
 def test_nothing_is_readable(machine_of: Make) -> None:
     _, readings, absent, throttled = run(machine_of({}))
-    assert {name for name in readings if not name.startswith("yardstick")} == set()
+    assert set(readings) == {ARITHMETIC}
     assert set(absent) >= NAMES | {"throttled"}
     assert all(absent.values())
     assert throttled is None
@@ -272,3 +273,8 @@ def test_cores_that_others_take(machine_of: Make, tmp_path: Path, monkeypatch: p
     tick = 100 / os.sysconf("SC_CLK_TCK")
     assert readings["cores taken by others"].mean == pytest.approx(1.0 * tick)
     assert readings["cores taken by the host"].mean == pytest.approx(0.2 * tick)
+
+
+def test_the_yardstick_is_a_median() -> None:
+    ends = iter(value for n in range(25) for value in (n, n + (0.5 if n else 9.0)))  # one slow piece of 25
+    assert Yardstick(lambda: next(ends))() == pytest.approx(500.0)

@@ -31,12 +31,14 @@ def series_of(values: list[float | None], times: list[float]) -> Series:
     return series
 
 
+@settings(deadline=None)
 @given(watts=st.floats(0, 1000), steps=STEPS)
 def test_the_integral_of_a_constant_power_is_power_times_time(watts: float, steps: list[float]) -> None:
     times = [0.0, *accumulate(steps)]
     assert series_of([watts] * len(times), times).integral() == pytest.approx(watts * sum(steps))
 
 
+@settings(deadline=None)
 @given(steps=STEPS, data=st.data())
 def test_gaps_change_nothing_of_a_power_that_rises_evenly(steps: list[float], data: st.DataObject) -> None:
     times = [0.0, *accumulate(steps)]
