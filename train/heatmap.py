@@ -1,8 +1,8 @@
 """Heat-map regression, the baseline: one map per keypoint, whose highest cell is the keypoint.
 
-With the cross-entropy the K maps z are logits: one softmax over all cells and, where a null class is trained, one
-learned logit ν_k more, "nowhere in this image". With the squared error they are heights: a Gaussian of height 1
-around a visible keypoint and, where a null class is trained, nothing for a hidden one.
+With the cross-entropy the K maps z are logits: one softmax over all cells and, where it is trained, the null class,
+"nowhere in this image". With the squared error they are heights: a Gaussian of height 1 around a visible keypoint and,
+where a null class is trained, nothing for a hidden one.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from coke_edge.train import loss
 from coke_edge.train.batch import Batch
 from coke_edge.train.data.sample import HIDDEN, VISIBLE
 from coke_edge.train.method import Losses, Method, pyramid
+from coke_edge.train.null_class import NullClass
 from coke_edge.train.recipe import Recipe
 from coke_edge.train.sampling import cells_of
 
@@ -42,7 +43,7 @@ class MapRegression(Method):
         super().__init__(recipe, backbone, neck)
         self.kind = kind
         learned = kind == "cross_entropy" and recipe.presence > 0
-        self.null_logit = nn.Parameter(torch.zeros(keypoints)) if learned else None
+        self.null_class = NullClass(keypoints, recipe.temperature) if learned else None
 
     @abstractmethod
     def maps(self, features: Tensor) -> Tensor:
@@ -60,8 +61,9 @@ class MapRegression(Method):
                     presence = presence + loss.emptiness(maps, hidden)
             else:
                 dense = dense + loss.dense(maps, cells, visible, 1.0, self.recipe.dense_sigma)
-                if self.null_logit is not None:
-                    presence = presence + loss.presence(maps, visible, hidden, self.null_logit, 1.0)
+                if self.null_class:
+                    null = self.null_class(maps)
+                    presence = presence + loss.presence(maps, visible, hidden, null, 1.0)
         none = features.new_zeros(())
         return Losses(dense + self.recipe.presence * presence, none, none, dense, presence)
 
@@ -80,9 +82,9 @@ class MapRegression(Method):
         """
         maps = self.last_maps(image)
         found = find_peaks(self.scored(maps), head.peaks)
-        if self.null_logit is None:
+        if not self.null_class:
             return found
-        absent = (self.null_logit - self.log_total(maps))[..., None]
+        absent = (self.null_class(maps) - self.log_total(maps))[..., None]
         return found._replace(soft_clutter=absent.where(found.index != NO_PEAK, -torch.inf))
 
     def last_maps(self, image: Tensor) -> Tensor:
@@ -96,10 +98,10 @@ class MapRegression(Method):
             return ScoreMaps(maps.clamp_min(FLOOR).log(), maps, nothing, nothing)
         return ScoreMaps(maps, maps - self.log_total(maps)[..., None, None], nothing, nothing)
 
-    def log_total(self, logits: Tensor) -> Tensor:
+    def log_total(self, maps: Tensor) -> Tensor:
         """The logarithm [B, K] of what a softmax over all cells and the null class divides by."""
-        total = logits.flatten(2).logsumexp(2)
-        return total if self.null_logit is None else torch.logaddexp(total, self.null_logit)
+        total = maps.flatten(2).logsumexp(2)
+        return torch.logaddexp(total, self.null_class(maps)) if self.null_class else total
 
 
 class HeatmapModel(MapRegression):

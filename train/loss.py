@@ -62,7 +62,7 @@ def presence(
     similarity: Tensor,  # [B, K, H, W] u_p · θ_k
     visible: Tensor,  # [B, K] bool
     hidden: Tensor,  # [B, K] bool
-    null_logit: Tensor,  # [K], learned
+    null_logit: Tensor,  # ν [K]
     temperature: float,
 ) -> Tensor:
     """mean over visible and hidden keypoints of  −log P,  P(visible) = Z / (Z + exp ν_k),  Z = Σ_p exp(u_p·θ_k/τ).

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from coke_edge.kernels import torch_reference
 from coke_edge.kernels.spec import HeadSpec
@@ -14,6 +14,7 @@ from coke_edge.train.banks import ClutterBank, KeypointBank
 from coke_edge.train.batch import Batch
 from coke_edge.train.data.sample import HIDDEN, VISIBLE
 from coke_edge.train.method import Losses, Method, pyramid, weighted
+from coke_edge.train.null_class import NullClass
 from coke_edge.train.recipe import Recipe
 from coke_edge.train.sampling import cells_of, draw_clutter, gather_cells
 
@@ -30,7 +31,7 @@ class CokeModel(Method):
             keypoints, recipe.channels, recipe.prototypes, recipe.prototype_momentum, recipe.prototype_cap
         )
         self.clutter_bank = ClutterBank(recipe.clutter_size, recipe.channels)
-        self.null_logit = nn.Parameter(torch.zeros(keypoints)) if recipe.presence else None
+        self.null_class = NullClass(keypoints, recipe.temperature) if recipe.presence else None
 
     @property
     def prototypes(self) -> Tensor:
@@ -67,8 +68,9 @@ class CokeModel(Method):
             parts["repulsion"] = loss.repulsion(drawn, theta)
         if recipe.dense:
             parts["dense"] = loss.dense(similarity, cells, visible, tau, recipe.dense_sigma)
-        if self.null_logit is not None:
-            parts["presence"] = loss.presence(similarity, visible, hidden, self.null_logit, tau)
+        if self.null_class:
+            null = self.null_class(similarity)
+            parts["presence"] = loss.presence(similarity, visible, hidden, null, tau)
         if self.training:
             self.keypoint_bank.update(own.detach(), keypoint)
             self.clutter_bank.push(*torch.split(drawn.detach(), [len(cells) for cells in clutter]))

@@ -58,6 +58,13 @@ def given_maps(maps: np.ndarray, **keys: object) -> GivenMaps:
     return model
 
 
+def set_null(model: HeatmapModel, null: np.ndarray) -> None:
+    """Give the null class, if there is one, the logits `null` [K]."""
+    if model.null_class:
+        similarity = model.null_class.temperature * (null - np.log(CELLS * CELLS))
+        model.null_class.similarity.data.copy_(torch.from_numpy(similarity))
+
+
 def target(xy: np.ndarray, sigma: float) -> np.ndarray:
     """A Gaussian around a point in crop pixels, height 1, over the cells [8, 8] of stride 8."""
     y, x = np.mgrid[:CELLS, :CELLS]
@@ -70,8 +77,7 @@ def test_cross_entropy_is_one_softmax_over_cells(batch: Batch, presence: float) 
     z = np.random.default_rng(1).normal(size=(B, K, CELLS, CELLS))
     model = given_maps(z, presence=presence, dense_sigma=0.9)
     null = np.array([0.5, 2.0, 4.0])
-    if model.null_logit is not None:
-        model.null_logit.data.copy_(torch.from_numpy(null))
+    set_null(model, null)
     dense, gone = [], []
     for b, k in np.ndindex(B, K):
         total = logsumexp(z[b, k])
@@ -93,7 +99,7 @@ def test_cross_entropy_is_one_softmax_over_cells(batch: Batch, presence: float) 
 def test_mse_is_the_squared_distance_to_a_gaussian_and_to_nothing(batch: Batch, presence: float) -> None:
     h = np.random.default_rng(1).normal(size=(B, K, CELLS, CELLS))
     model = given_maps(h, heatmap_loss="mse", heatmap_sigma=1.2, presence=presence)
-    assert model.null_logit is None
+    assert model.null_class is None
     near = [
         ((h[b, k] - target(batch.keypoints[b, k].numpy(), 1.2)) ** 2).sum()
         for b, k in np.argwhere(batch.visibility.numpy() == VISIBLE)
@@ -109,9 +115,10 @@ def test_mse_is_the_squared_distance_to_a_gaussian_and_to_nothing(batch: Batch, 
 def test_the_similarity_of_a_cell_is_its_log_probability(batch: Batch, presence: float) -> None:
     z = np.random.default_rng(1).normal(size=(B, K, CELLS, CELLS))
     model = given_maps(z, presence=presence)
+    set_null(model, np.zeros(K))
     maps = model.score_maps(batch.image, HEAD)
     p = maps.similarity.detach().exp().sum((2, 3)).numpy()
-    absent = 1 / (1 + np.exp(logsumexp(z, axis=(2, 3)))) if presence else np.zeros((B, K))  # ν = 0
+    absent = 1 / (1 + np.exp(logsumexp(z, axis=(2, 3)))) if presence else np.zeros((B, K))
     np.testing.assert_allclose(p + absent, 1.0, rtol=1e-5)
     np.testing.assert_array_equal(maps.score, z.astype(np.float32))
     assert (maps.clutter == -1).all()
@@ -124,8 +131,7 @@ def test_where_there_is_a_null_class_visibility_reads_it_too(batch: Batch, prese
     z[0, 0] = np.nan  # a map without a peak
     model = given_maps(z, presence=presence)
     null = np.array([0.5, 2.0, 4.0])
-    if model.null_logit is not None:
-        model.null_logit.data.copy_(torch.from_numpy(null))
+    set_null(model, null)
     with torch.no_grad():
         plain = find_peaks(model.score_maps(batch.image, HEAD), 2)
         peaks = model.peaks(batch.image, dataclasses.replace(HEAD, peaks=2))
@@ -156,7 +162,7 @@ def test_it_has_cokes_backbone_and_neck_and_starts_from_the_same_weights() -> No
     heat = HeatmapModel(small(), K).state_dict()
     shared = [name for name in coke if name.startswith(("backbone.", "neck."))]
     assert all(torch.equal(coke[name], heat[name]) for name in shared)
-    assert set(heat) - set(shared) == {"mean", "std", "null_logit", "head.weight", "head.bias"}
+    assert set(heat) - set(shared) == {"mean", "std", "null_class.similarity", "head.weight", "head.bias"}
 
 
 @pytest.mark.parametrize("kind", ["cross_entropy", "mse"])

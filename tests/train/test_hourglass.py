@@ -107,5 +107,5 @@ def test_the_loss_is_the_papers_unless_asked() -> None:
     assert HourglassModel(small(), 3).kind == "mse"
     model = HourglassModel(small(heatmap_loss="cross_entropy"), 3)
     assert model.kind == "cross_entropy"
-    assert model.null_logit is not None
+    assert model.null_class is not None
     assert np.isfinite(float(model(batch()).total))

@@ -88,7 +88,7 @@ def test_gradient_reaches_backbone_and_learned_prototypes(prototypes: str) -> No
     assert any(name.startswith("backbone.") for name in trainable)
     assert not any(p.grad is not None for p in model.parameters() if not p.requires_grad)
     assert ("keypoint_bank.weight" in trainable) == (prototypes in ("learned", "both"))
-    assert "null_logit" in trainable
+    assert "null_class.similarity" in trainable
 
 
 def test_frozen_statistics_have_no_batchnorm_left_and_free_ones_do() -> None:
