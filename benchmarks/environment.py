@@ -13,7 +13,10 @@ from typing import Any
 from coke_edge.benchmarks.which_gpu import pci_bus, smi_option
 
 PACKAGES = (
+    "coke-edge",
     "torch",
+    "timm",
+    "lightning-fabric",
     "triton",
     "numpy",
     "onnxruntime",

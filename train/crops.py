@@ -24,7 +24,7 @@ from coke_edge.train.occluders import OccluderFolder
 from coke_edge.train.occlusion import hide_covered, paste_occluders
 from coke_edge.train.recipe import Recipe
 
-OCCLUDER_COVERAGE = (0.05, 0.6)  # share of the object's box that a training occluder covers
+LEAST_COVERED = 0.05  # share of the object's box that training occluders cover at least
 OCCLUDER_POOL = 8  # photos at hand for one crop's occluders
 
 
@@ -79,7 +79,8 @@ class Crops(Dataset[Batch]):
         """Paste occluders; visible keypoints under them become HIDDEN, in place."""
         chosen = rng.choice(len(self.photos), size=min(OCCLUDER_POOL, len(self.photos)), replace=False)
         photos = [self.cache.read(self.photos[i]) for i in chosen]
-        image, mask = paste_occluders(image, box, rng, photos, OCCLUDER_COVERAGE)
+        of_box, of_rest = (LEAST_COVERED, self.recipe.occluder_cover), (0.0, self.recipe.occluder_background)
+        image, mask = paste_occluders(image, box, rng, photos, of_box, of_rest)
         visibility[:] = hide_covered(points, visibility, mask)
         return image
 

@@ -7,7 +7,8 @@ well under a millisecond on a crop.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -40,31 +41,83 @@ def paste_occluders(
     rng: np.random.Generator,
     photos: Sequence[Image],
     coverage: tuple[float, float],
+    background: tuple[float, float] = (0.0, 0.0),
 ) -> tuple[Image, Mask]:
     """A copy of `image` with occluders over `box` [4] (x0, y0, x1, y1), and the mask of what they cover.
 
-    The covered share of the box (of its part inside the image) is drawn evenly from `coverage` and met within
-    two hundredths. Occluders are ellipses, rectangles and irregular outlines, cut from `photos`, uint8
-    [h, w, 3] of any size, or, if there are none, from smooth coloured noise; they may reach beyond the box.
-    A box outside the image gets none.
+    The covered share of the box (of its part inside the image) is drawn evenly from `coverage`, that of the rest of the
+    image from `background`, and met within two hundredths; pieces may reach from one into the other, and where those of
+    the background cover more of the box than was drawn, it gets none of its own. Occluders are ellipses, rectangles and
+    irregular outlines, cut from `photos`, uint8 [h, w, 3] of any size, or, if there are none, from smooth coloured
+    noise. A box outside the image gets none.
     """
     height, width = image.shape[:2]
     x0, y0 = (max(0, math.ceil(v)) for v in np.asarray(box, dtype=np.float64)[:2])
     x1, y1 = (math.floor(v) + 1 for v in np.asarray(box, dtype=np.float64)[2:])
-    x1, y1 = min(width, x1), min(height, y1)
+    window = Window(x0, y0, min(width, x1), min(height, y1))
     out, cover = image.copy(), np.zeros((height, width), np.uint8)
-    area = max(0, x1 - x0) * max(0, y1 - y0)
-    inside = cover[y0:y1, x0:x1]
-    wanted = rng.uniform(*coverage) * area
+    if background[1] > 0:
+        rest = height * width - window.area
+        wanted = rng.uniform(*background) * rest
+        cover_up(
+            out, cover, wanted, rest, window.covered_beside, lambda: window.beside(cover, rng), photos, rng
+        )
+    wanted = rng.uniform(*coverage) * window.area
+    cover_up(out, cover, wanted, window.area, window.covered, lambda: window.point(rng), photos, rng)
+    return out, cover.astype(bool)
+
+
+class Window(NamedTuple):
+    """The pixels of a box that lie inside an image; the second corner is exclusive."""
+
+    x0: int
+    y0: int
+    x1: int
+    y1: int
+
+    @property
+    def area(self) -> int:
+        return max(0, self.x1 - self.x0) * max(0, self.y1 - self.y0)
+
+    def covered(self, cover: Image) -> int:
+        """How many of its pixels are set in `cover`."""
+        return cv2.countNonZero(cover[self.y0 : self.y1, self.x0 : self.x1]) if self.area else 0
+
+    def covered_beside(self, cover: Image) -> int:
+        """How many of all others are."""
+        return cv2.countNonZero(cover) - self.covered(cover)
+
+    def point(self, rng: np.random.Generator) -> tuple[float, float]:
+        """Anywhere inside."""
+        return rng.uniform(self.x0, self.x1), rng.uniform(self.y0, self.y1)
+
+    def beside(self, cover: Image, rng: np.random.Generator) -> tuple[float, float]:
+        """Anywhere else in the frame of `cover`."""
+        for _ in range(MAX_PIECES):
+            x, y = rng.uniform(0, cover.shape[1]), rng.uniform(0, cover.shape[0])
+            if not (self.x0 <= x < self.x1 and self.y0 <= y < self.y1):
+                break
+        return x, y
+
+
+def cover_up(
+    image: Image,
+    cover: Image,
+    wanted: float,
+    area: int,
+    covered: Callable[[Image], int],
+    centre: Callable[[], tuple[float, float]],
+    photos: Sequence[Image],
+    rng: np.random.Generator,
+) -> None:
+    """Paste pieces around `centre()`, in place, until `covered(cover)` is `wanted` px of an `area`."""
     for _ in range(MAX_PIECES):
-        missing = wanted - (cv2.countNonZero(inside) if area else 0)
+        missing = wanted - covered(cover)
         if missing <= TOLERANCE * area:
             break
-        # What falls beside the box or on an earlier piece covers less than its area: the next one makes up.
+        # What falls beside the area or on an earlier piece covers less than its size: the next one makes up.
         piece = missing * (rng.uniform(0.5, 1.0) if missing > 0.1 * area else 1.0)
-        centre = (rng.uniform(x0, x1), rng.uniform(y0, y1))
-        paste(out, cover, outline(centre, piece, rng), photos, rng)
-    return out, cover.astype(bool)
+        paste(image, cover, outline(centre(), piece, rng), photos, rng)
 
 
 def outline(centre: tuple[float, float], area: float, rng: np.random.Generator) -> NDArray[np.int32]:

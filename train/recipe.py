@@ -106,6 +106,12 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     shift: Annotated[Share, Meta(description="shift ± share of the crop")] = 0.06
     colour: Annotated[Share, Meta(description="strength of brightness, contrast, saturation changes")] = 0.3
     occluders: Annotated[Share, Meta(description="share of crops with pasted occluders")] = 0.4
+    occluder_cover: Annotated[
+        float, Meta(ge=0.05, le=1, description="largest share of the object's box that they cover")
+    ] = 0.6
+    occluder_background: Annotated[
+        Share, Meta(description="largest share of the crop beside the box that they cover")
+    ] = 0.0
     occluder_images: Annotated[
         str | None,
         Meta(

@@ -19,12 +19,14 @@ def listing(
     done = {run.key: result for run in runs if (result := finished(run, folders))}
     known = [one for one in known_results(folders) if one.machine == machine]
     lines, left, unknown = [], 0.0, 0
+    trained = [one.run.training for one in done.values()]  # … or by then: runs may share a training
     for run in runs:
         if run.key in done:
             lines.append(f"done     {run.key}")
             continue
         begun = (cache.place(run) / "run" / "last.safetensors").exists()
-        seconds = estimate(run, known, done.values())
+        seconds = estimate(run, known, run.training in trained)
+        trained.append(run.training)
         left, unknown = left + (seconds or 0.0), unknown + (seconds is None)
         words = f"about {minutes(seconds)}" if seconds is not None else "no run like it on this machine yet"
         lines.append(f"{'begun   ' if begun else 'to do   '} {run.key}  ({words})")
@@ -43,13 +45,13 @@ def known_results(folders: tuple[Path, ...]) -> list[Result]:
     return [read_result(path) for path in files.values()]
 
 
-def estimate(run: Run, known: Sequence[Result], done: Any) -> float | None:
+def estimate(run: Run, known: Sequence[Result], trained: bool) -> float | None:
     """Seconds, by the runs that train the same method on the same data; of a training that is there, its test alone."""
     alike = [one for one in known if kind(one.run) == kind(run)]
     if not alike:
         return None
     test = statistics.median(one.test_seconds for one in alike)
-    if any(one.run.training == run.training for one in done):
+    if trained:
         return test
     epoch = statistics.median(one.trained.seconds / max(1, one.trained.epochs) for one in alike)
     return test + epoch * float(run.training.recipe["epochs"])

@@ -99,21 +99,20 @@ def rules_part(found: Collection) -> str:
 
 def prototypes_part(found: Collection) -> str:
     """How prototypes come about."""
-    return compared(found, "lsp-prototypes", PROTOTYPES, "learned (as in the first table, seed 0)")
+    reference = ("learned (CoKe of the ablations)", found.cells["lsp-ablation", COKE])
+    return compared(found, [reference, *titled(found, "lsp-prototypes", PROTOTYPES)])
 
 
 def ablation_part(found: Collection) -> str:
     """One thing changed at a time."""
-    return compared(found, "lsp-ablation", ABLATIONS, "CoKe (as in the first table, seed 0)")
+    return compared(found, titled(found, "lsp-ablation", ABLATIONS))
 
 
-def compared(found: Collection, group: str, rows: Iterable[Row], reference: str) -> str:
-    """PCK with the difference from CoKe of the same seed, AUROC, and how far seeds alone differ."""
-    seeds = found.cells["lsp", COKE]
-    first = Cell([result for result in seeds.results if result.run.seed == 0], 1)
-    named = [(reference, first), *titled(found, group, rows)]
+def compared(found: Collection, rows: Sequence[Named]) -> str:
+    """PCK with the difference from the first row, AUROC, and how far seeds alone differ."""
+    seeds, first = found.cells["lsp", COKE], rows[0][1]
     lines = []
-    for title, one in named:
+    for title, one in rows:
         cells = [beside(one.spread(pck, level), first.spread(pck, level), one is first) for level in LEVELS]
         lines.append([title, *cells, *(cell(one.spread(auroc, level), 3) for level in LEVELS[1:])])
     titles = ["", *LEVELS, *(f"AUROC {level}" for level in LEVELS[1:])]
@@ -124,7 +123,7 @@ def compared(found: Collection, group: str, rows: Iterable[Row], reference: str)
         if one and one.deviation
     ]
     words = (
-        f"Standard deviation of CoKe's PCK over {seeds.seeds} seeds: {', '.join(known)}."
+        f"Standard deviation of CoKe's PCK over {seeds.seeds} seeds of the first table: {', '.join(known)}."
         if known
         else "How far seeds alone differ is not known yet."
     )

@@ -35,6 +35,29 @@ def test_the_covered_share_is_in_the_range(seed, low, width, with_photos):
     assert low - TOLERANCE - 0.01 <= share <= low + width + 0.01
 
 
+@given(seed=st.integers(0, 2**32 - 1), low=st.floats(0, 0.6), width=st.floats(0.01, 0.2))
+@settings(max_examples=60, deadline=None)
+def test_the_share_beside_the_box_is_in_its_range_or_more_for_pieces_of_the_box(seed, low, width):
+    rng = np.random.default_rng(seed)
+    _, mask = paste_occluders(image(), BOX, rng, photos(), (0.0, 0.0), (low, low + width))
+    beside = np.ones(mask.shape, bool)
+    beside[10:91, 20:76] = False
+    assert low - TOLERANCE - 0.01 <= mask[beside].mean() <= low + width + 0.01
+
+
+def test_the_box_gets_its_share_beside_a_covered_background():
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        _, mask = paste_occluders(image(), BOX, rng, photos(), (0.6, 0.7), (0.4, 0.5))
+        assert mask[10:91, 20:76].mean() > 0.6 - TOLERANCE - 0.01
+
+
+@pytest.mark.parametrize("box", [(-5, -5, 200, 200), (0, 0, 95, 99)])
+def test_a_box_that_fills_the_image_leaves_no_background(box):
+    _, mask = paste_occluders(image(), box, np.random.default_rng(0), photos(), (0.0, 0.0), (0.5, 0.9))
+    assert not mask.any()
+
+
 @given(seed=st.integers(0, 2**32 - 1))
 @settings(max_examples=30, deadline=None)
 def test_pixels_change_under_the_mask_and_nowhere_else(seed):

@@ -147,13 +147,18 @@ def test_targets_are_judged_so_far_until_all_seeds_are_there(folder: Path, put) 
     assert targets(folder).count("**met**.") == 2
 
 
-def test_ablations_stand_beside_coke_of_the_same_seed(folder: Path, put) -> None:
-    put("lsp", "coke", seeds=1, pck=70.0)
+def test_ablations_and_prototypes_stand_beside_coke_of_the_same_length(folder: Path, put) -> None:
+    put("lsp", "coke", seeds=1, pck=75.0)
+    put("lsp-ablation", "coke", seeds=1, pck=70.0)
+    put("lsp-prototypes", "both", seeds=1, pck=71.0)
     put("lsp-ablation", "no-dense", seeds=1, pck=58.75)
     table = {row[""]: row for row in rows(document(folder, RUNS), "## Ablations")}
     assert table["without the dense term"]["L2"] == "58.8 (−11.2)"
     assert table["without repulsion"]["L2"] == "missing"
-    assert table["CoKe (as in the first table, seed 0)"]["L2"] == "70.0"
+    assert table["CoKe"]["L2"] == "70.0"
+    table = {row[""]: row for row in rows(document(folder, RUNS), "## Prototypes")}
+    assert table["both"]["L2"] == "71.0 (+1.0)"
+    assert table["learned (CoKe of the ablations)"]["L2"] == "70.0"
 
 
 def test_a_mean_over_classes_waits_for_all_of_them(folder: Path, put) -> None:

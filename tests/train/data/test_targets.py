@@ -48,8 +48,8 @@ def test_training_crops_have_these_flags(dots: KeypointDataset, counts_hidden: b
 def test_what_training_pastes_on_is_absent_in_all_data_sets(
     dots: KeypointDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "OCCLUDER_COVERAGE", (0.99, 1.0))
-    recipe = make_recipe("edge", **STILL, width=64, height=64, occluders=1.0)
+    monkeypatch.setattr(module, "LEAST_COVERED", 0.99)
+    recipe = make_recipe("edge", **STILL, width=64, height=64, occluders=1.0, occluder_cover=1.0)
     covered = Crops(dataclasses.replace(dots, counts_hidden=True), recipe, SPEC)
     flags = np.stack([covered[0, i].visibility.numpy() for i in range(12)])
     assert (flags == HIDDEN).mean() > 0.8
