@@ -105,18 +105,19 @@ def test_an_object_has_its_own_occluders_whatever_came_before(occluders):
     assert (one["a"] != run("a", level="L1")["a"]).any()
 
 
-def test_a_cut_out_keeps_its_outline(occluders, tmp_path):
-    cv2.imwrite(
-        str(tmp_path / "disc.png"), cv2.imread(str(occluders.files[-1]), cv2.IMREAD_UNCHANGED)
-    )  # alone in its folder
-    found = occlude_sample(image(), sample(), "L1", Occluders(str(tmp_path)), 0)
-    y0, y1, x0, x1 = max(found.windows, key=lambda w: (w[1] - w[0]) * (w[3] - w[2]))
-    assert found.met
-    assert y1 - y0 > 12
-    assert abs((y1 - y0) - (x1 - x0)) <= 1
-    corners = found.mask[[y0, y0, y1 - 1, y1 - 1], [x0, x1 - 1, x0, x1 - 1]]
-    assert not corners.all()
-    assert found.mask[(y0 + y1) // 2, (x0 + x1) // 2]
+@pytest.mark.parametrize("level", ["L1", "L2", "L3"])
+def test_few_occluders_cover_an_object_of_some_size(occluders, level):
+    counts = [len(occlude_sample(image(), sample(str(n)), level, occluders, 0).windows) for n in range(40)]
+    assert sum(1 <= count <= 3 for count in counts) >= 36
+    assert len({1, 2, 3} & set(counts)) == 3
+
+
+def test_a_small_object_in_a_large_frame_is_covered_all_the_same(occluders):
+    region = box_region([50, 30, 57, 36], image().shape)
+    for seed in range(10):
+        found = occlude(image(), region, "L3", occluders, np.random.default_rng(seed))
+        assert found.met
+        assert 0.4 <= found.background_share <= 0.6
 
 
 def test_an_object_outside_its_frame_cannot_be_covered(occluders):
