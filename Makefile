@@ -27,7 +27,7 @@ demo-model: $(VENV)/.dev  ## train the model that the package ships (LSP in $$CO
 
 test: $(VENV)/.dev  ## all tests; those that need real data skip unless COKE_EDGE_DATA or ../shared/data is there
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone"
-	$(BIN)/python -m pytest -m alone
+	$(BIN)/python -m pytest -m alone $$(grep -rl "pytest.mark.alone" tests)  # the files alone: collecting all of them again takes longer
 
 pycuda: $(VENV)/.dev  ## build pycuda, published as source alone, for the tests of its driver (a minute, then cached)
 	$(BIN)/python tests/fake_cuda/pycuda_wheel.py

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from coke_edge.bundle import DEMO
 from coke_edge.detector import Detector
 from coke_edge.errors import BackendError
+from coke_edge.train.cpu import prepare_cpu
 
 
 def open_model(
@@ -18,7 +20,7 @@ def open_model(
 
     Raises BundleError for a broken file and BackendError for a backend that cannot run it.
     """
-    if not (path.endswith(".safetensors") or Path(path).is_dir()):
+    if not is_checkpoint(path):
         if backend == "torch":
             raise BackendError(
                 f"{path} is a bundle, which torch does not run: give its checkpoint, or another --backend"
@@ -33,9 +35,15 @@ def open_model(
         raise BackendError(
             f"{path} is a checkpoint, which only torch runs: export it to a bundle first to use {backend}"
         )
+    prepare_cpu()
     from coke_edge.train.accelerator import chosen, open_backend
     from coke_edge.train.checkpoint import load_checkpoint
 
     how = chosen(precision, accelerator)
     checkpoint = load_checkpoint(path)
     return Detector.from_backend(checkpoint.spec, open_backend(checkpoint, *how))
+
+
+def is_checkpoint(path: str) -> bool:
+    """Whether a model's name is that of a checkpoint or a run folder; `demo` is the bundle in the package, always."""
+    return path != DEMO and (path.endswith(".safetensors") or Path(path).is_dir())

@@ -36,8 +36,8 @@ LSP_KEYS: dict[str, Any] = {
     "occluder_images": f"{PHOTOS}?part=train",
     "prototypes": "learned",
     "presence": 1.0,
-    "contrastive": 1.0,
-    "repulsion": 0.1,
+    "contrastive": 0.1,
+    "repulsion": 0.01,
     "dense": 1.0,
     "clutter_covered": True,
     "clutter_size": 2560,
@@ -63,6 +63,8 @@ PROTOTYPES = (
 )
 # The loss and the banks of the recipe `paper`, on the network, augmentation and budget of all others.
 PAPER_LOSS = {
+    "contrastive": 1.0,
+    "repulsion": 0.1,
     "prototypes": "momentum",
     "clutter_distance": 0.0,
     "clutter_covered": False,
@@ -75,6 +77,11 @@ SHORT_KEYS = {**LSP_KEYS, "epochs": 15}
 ABLATIONS = (
     Row(COKE, "CoKe", {}),
     Row("no-contrastive", "without the contrastive term", {"contrastive": 0.0}),
+    Row(
+        "contrastive-1",
+        "contrastive and repulsion ten times as heavy",
+        {"contrastive": 1.0, "repulsion": 0.1},
+    ),
     Row("no-dense", "without the dense term", {"dense": 0.0}),
     Row("no-presence", "without the null class", {"presence": 0.0}),
     Row("presence-0.3", "null class at weight 0.3", {"presence": 0.3}),

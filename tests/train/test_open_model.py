@@ -24,3 +24,11 @@ def test_a_missing_model_is_one_sentence(tmp_path, name):
         open_model(str(tmp_path / name))
     assert isinstance(caught.value, CokeError)
     assert "\n" not in str(caught.value)
+
+
+def test_demo_is_the_bundle_in_the_package_even_beside_a_folder_of_that_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "demo").mkdir()
+    assert open_model("demo").spec.keypoints.names
+    with pytest.raises(BundleError):
+        open_model("./demo")

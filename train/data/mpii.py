@@ -149,12 +149,13 @@ def _with_heads(people: list[Person], path: Path) -> list[Person]:
 
 
 def _head_size(person: Person, others: list[Person]) -> float:
-    """That of the one at the same place among the persons of an image; else the person's own."""
+    """That of the one at the same place among the persons of an image, if it is known; else the person's own."""
     for other in others:
         if (
             person.box is not None
             and other.box is not None
             and np.abs(person.box - other.box).max() < SAME_PLACE
+            and np.isfinite(other.head_size)
         ):
             return other.head_size
     return person.head_size
