@@ -78,7 +78,7 @@ class Cover:
         self, image: Image, region: Mask, share: Share, background: Share, rng: np.random.Generator
     ) -> None:
         self.image, self.rng = image.copy(), rng
-        self.mask = np.zeros(region.shape, np.uint8)
+        self.mask: NDArray[np.uint8] = np.zeros(region.shape, np.uint8)
         self.windows: list[tuple[int, int, int, int]] = []  # of each piece: y0, y1, x0, x1
         self.free = [region.astype(np.uint8), (~region).astype(np.uint8)]  # of each, not yet covered
         self.pixels = [np.flatnonzero(region), np.flatnonzero(~region)]

@@ -77,8 +77,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     temperature: Annotated[Positive, Meta(description="τ")] = 0.07
     clutter_weight: Annotated[Positive, Meta(description="w, weight of clutter in the loss")] = 0.005
     near: Annotated[float, Meta(ge=0, description="δ px: nearer keypoints do not compete")] = 8.0
-    contrastive: Annotated[float, Meta(ge=0, description="weight of the authors' loss")] = 1.0
-    repulsion: Annotated[float, Meta(ge=0, description="weight of clutter · prototypes")] = 0.1
+    contrastive: Annotated[float, Meta(ge=0, description="weight of the authors' loss")] = 0.1
+    repulsion: Annotated[float, Meta(ge=0, description="weight of clutter · prototypes")] = 0.01
     dense: Annotated[float, Meta(ge=0, description="weight of the dense term")] = 1.0
     dense_sigma: Annotated[Positive, Meta(description="σ of its target, in cells")] = 0.7
     presence: Annotated[
@@ -159,6 +159,8 @@ RECIPES: dict[str, dict[str, Any]] = {
         "prototypes": "momentum",
         "clutter_distance": 0.0,
         "clutter_covered": False,
+        "contrastive": 1.0,
+        "repulsion": 0.1,
         "dense": 0.0,
         "presence": 0.0,
         "rule": "similarity",

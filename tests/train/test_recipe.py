@@ -20,6 +20,7 @@ def test_every_named_recipe_is_valid(name: str) -> None:
 def test_the_paper_recipe_has_nothing_of_ours() -> None:
     paper = make_recipe("paper")
     assert paper.dense == paper.presence == 0.0
+    assert (paper.contrastive, paper.repulsion) == (1.0, 0.1)
     assert (paper.prototypes, paper.rule) == ("momentum", "similarity")
     assert (paper.method, paper.clutter_covered) == ("coke", False)
     assert paper.occluders == paper.flip == paper.colour == 0.0
