@@ -13,7 +13,25 @@ import msgspec
 from coke_edge.kernels.spec import Rule
 from coke_edge.train.recipe import Recipe, make_recipe
 
-NEUTRAL = ("workers", "cache_mb")  # recipe keys that change how fast a run is, not what it gives
+NEUTRAL = frozenset({"workers", "cache_mb"})  # recipe keys that change how fast a run is, not what it gives
+# … and those of the banks, which no baseline has.
+OF_THE_BANKS = frozenset(
+    {
+        "prototypes",
+        "prototype_momentum",
+        "prototype_cap",
+        "clutter_size",
+        "clutter_per_image",
+        "clutter_distance",
+        "clutter_outside_box",
+        "clutter_hard",
+        "clutter_covered",
+        "clutter_weight",
+        "near",
+        "contrastive",
+        "repulsion",
+    }
+)
 
 
 class Test(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -74,7 +92,13 @@ def digest_of(one: Training) -> str:
 
 
 def content(one: Training) -> Any:
-    return [one.data, {key: value for key, value in one.recipe.items() if key not in NEUTRAL}]
+    idle = without_effect(one)
+    return [one.data, {key: value for key, value in one.recipe.items() if key not in idle}]
+
+
+def without_effect(one: Training) -> frozenset[str]:
+    """The recipe keys that its weights do not depend on."""
+    return NEUTRAL if one.recipe["method"] == "coke" else NEUTRAL | OF_THE_BANKS
 
 
 def digest(value: Any) -> str:
@@ -89,7 +113,7 @@ def same_training(one: Training, other: Training) -> bool:
     if one.data != other.data:
         return False
     defaults = msgspec.to_builtins(Recipe())
-    keys = (one.recipe.keys() | other.recipe.keys()) - set(NEUTRAL)
+    keys = (one.recipe.keys() | other.recipe.keys()) - (without_effect(one) & without_effect(other))
     known = all(key in defaults or (key in one.recipe and key in other.recipe) for key in keys)
     return known and all(
         one.recipe.get(key, defaults.get(key)) == other.recipe.get(key, defaults.get(key)) for key in keys

@@ -32,6 +32,16 @@ def test_a_key_that_the_recipe_learns_later_changes_nothing_at_its_default(make_
     assert not same_training(strange, run.training)
 
 
+def test_what_the_banks_are_like_does_not_matter_to_a_baseline(make_run) -> None:
+    for key, value in (("contrastive", 0.7), ("clutter_size", 32), ("prototypes", "both")):
+        one, other = make_run(method="heatmap"), make_run(method="heatmap", **{key: value})
+        assert same_run(one, other)
+        assert digest_of(one.training) == digest_of(other.training)
+        assert not same_run(make_run(), make_run(**{key: value}))
+        assert not same_run(make_run(**{key: value}), other)
+    assert not same_run(make_run(method="heatmap"), make_run(method="heatmap", presence=0.7))
+
+
 def test_a_run_survives_json(make_run) -> None:
     run = make_run(levels=("L0", "L3"))
     again = msgspec.json.decode(msgspec.json.encode(run), type=Run)
