@@ -73,7 +73,9 @@ def test_the_total_is_the_weighted_sum_and_parts_can_be_off() -> None:
     losses = CokeModel(recipe, 3).eval()(batch())
     weighted = 2 * losses.contrastive + 0.5 * losses.repulsion + 0.25 * losses.dense + 3 * losses.presence
     torch.testing.assert_close(losses.total, weighted)
-    only = CokeModel(make_recipe(**TINY, repulsion=0.0, dense=0.0, presence=0.0), 3).eval()(batch())
+    only = CokeModel(make_recipe(**TINY, contrastive=1.0, repulsion=0.0, dense=0.0, presence=0.0), 3).eval()(
+        batch()
+    )
     torch.testing.assert_close(only.total, only.contrastive)
     assert float(only.dense) == 0.0
 
