@@ -25,9 +25,10 @@ demo-model: $(VENV)/.dev  ## train the model that the package ships (LSP in $$CO
 	    --evaluation out/demo-model/test/evaluation.json
 	$(BIN)/coke-edge eval demo --data "lsp:$(DATA)/lsp" --split test
 
+# The second command names its files: collecting all of them again takes half a minute.
 test: $(VENV)/.dev  ## all tests; those that need real data skip unless COKE_EDGE_DATA or ../shared/data is there
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone"
-	$(BIN)/python -m pytest -m alone $$(grep -rl "pytest.mark.alone" tests)  # the files alone: collecting all of them again takes longer
+	$(BIN)/python -m pytest -m alone $$(grep -rl "pytest.mark.alone" tests)
 
 pycuda: $(VENV)/.dev  ## build pycuda, published as source alone, for the tests of its driver (a minute, then cached)
 	$(BIN)/python tests/fake_cuda/pycuda_wheel.py

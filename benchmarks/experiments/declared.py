@@ -104,7 +104,7 @@ PASCAL_KEYS = {
     **LSP_KEYS,
     "epochs": 40,
     "batch_size": 8,
-    "eval_every": 0,  # the last weights: this data set has no validation images of its own
+    "eval_every": 0,  # the last weights: there are too few validation images to choose by
     "rule": "similarity",
 }
 PASCAL_METHODS = (METHODS[0], METHODS[1])

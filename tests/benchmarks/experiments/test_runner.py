@@ -210,6 +210,8 @@ def test_the_list_tells_what_is_known(machine, runner, make_run, make_result, tm
     assert lines[1] == "to do    tiny/second-seed0  (about 3 min)"  # 120 + 30 s
     assert lines[2] == "to do    tiny/other-seed0  (no run like it on this machine yet)"
     assert "about" not in listing(runs, runner.cache, folders, {**here, "cores": 64})[1]
+    twice = [runs[0], runs[1], make_run("again", dense=0.5, epochs=4)]  # one training, two tests
+    assert listing(twice, runner.cache, folders, here)[2] == "to do    tiny/again-seed0  (about 1 min)"
 
 
 def test_the_command_says_what_failed(machine, make_run, tmp_path, monkeypatch, capsys) -> None:

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 from coke_edge.errors import DataError
 from coke_edge.train.data import load_dataset
 from coke_edge.train.data.check import check_dataset
+from coke_edge.train.data.mpii import _head_size
 from coke_edge.train.data.mpii_person import KEYPOINTS
 from coke_edge.train.data.sample import HIDDEN, UNLABELLED, VISIBLE, Split
 
@@ -202,6 +204,14 @@ def test_the_json_form_gets_its_head_sizes_from_the_h5(make_json: Make, make_mpi
     assert sizes[0] == 3.0
     assert math.isnan(sizes[1])  # another person of that image
     assert dataset.left_out == {"without a labelled joint": 1}
+
+
+def test_a_head_size_that_is_not_known_leaves_the_persons_own() -> None:
+    box = np.array([0.0, 0.0, 10.0, 20.0])
+    person = SimpleNamespace(box=box, head_size=2.5)
+    unknown, known = (SimpleNamespace(box=box, head_size=size) for size in (math.nan, 4.0))
+    assert _head_size(person, [unknown]) == 2.5
+    assert _head_size(person, [unknown, known]) == 4.0
 
 
 def test_heads_of_other_images_are_refused(make_json: Make, make_mpii_h5: Make) -> None:
