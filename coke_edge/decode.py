@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from coke_edge.geometry import Affine, cells_to_crop, invert, transform
 from coke_edge.kernels.reference import NO_PEAK, Peaks
 from coke_edge.keypoints import Keypoints
-from coke_edge.manifest import InputSpec, ModelSpec, VisibilitySpec
+from coke_edge.manifest import EvidenceSpec, InputSpec, ModelSpec, VisibilitySpec
 
 
 def decode(
@@ -80,8 +80,25 @@ def visibility(peaks: Peaks, spec: VisibilitySpec | None) -> NDArray[np.float64]
     missing = peaks.index[..., 0] == NO_PEAK
     if spec is None:
         return np.where(missing, 0.0, np.nan)
-    weights = (spec.similarity, spec.clutter, spec.soft_clutter)
-    logit = np.broadcast_to(np.asarray(spec.bias, dtype=np.float64), missing.shape).copy()
-    for weight, quantity in zip(weights, peaks[1:4], strict=True):
-        logit += weight * np.where(missing, 0.0, quantity[..., 0])
+    logit = readings(peaks, spec.evidence) @ np.asarray(spec.slopes) + np.asarray(spec.bias)
     return np.where(missing, 0.0, 0.5 * (1 + np.tanh(logit / 2)))  # σ, without overflow
+
+
+def readings(peaks: Peaks, evidence: EvidenceSpec | None) -> NDArray[np.float64]:
+    """What P(visible) is judged by [B, K, Q]: s, c, ĉ of the best peak and, if asked for, e; 0 without a peak."""
+    missing = peaks.index[..., 0] == NO_PEAK
+    quantities = [quantity[..., 0].astype(np.float64) for quantity in peaks[1:4]]
+    if evidence is not None:
+        quantities.append(
+            soft_maximum(peaks.neighbourhood[..., : evidence.peaks, :, :], evidence.temperature)
+        )
+    return np.where(missing[..., None], 0.0, np.stack(quantities, axis=-1))
+
+
+def soft_maximum(q: NDArray[np.float32], temperature: float) -> NDArray[np.float64]:
+    """τ·log Σ exp(q / τ) [B, K] of the scores [B, K, M, 3, 3]; −∞ where there is none."""
+    flat = q.reshape(*q.shape[:2], -1).astype(np.float64)
+    top = flat.max(axis=-1)
+    above = flat - np.where(np.isfinite(top), top, 0.0)[..., None]
+    with np.errstate(divide="ignore"):  # log 0 of a keypoint without a peak
+        return np.asarray(top + temperature * np.log(np.exp(above / temperature).sum(axis=-1)))

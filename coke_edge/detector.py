@@ -79,6 +79,12 @@ class Detector:
         areas, affines = self._aim(frame, boxes)
         return self._decode(self.backend(frame, affines), affines, areas)
 
+    def peaks(self, frame: NDArray[np.uint8], box: ArrayLike | None = None) -> Peaks:
+        """What the head finds of one object, before it is decoded: [1, K, M]; raises as a call does."""
+        frame = check_frame(frame)
+        peaks = self.backend(frame, self._aim(frame, [box])[1])
+        return peaks if self._chosen is None else of_chosen(peaks, self._chosen)
+
     def stages(
         self, frame: NDArray[np.uint8], boxes: Sequence[ArrayLike | None]
     ) -> tuple[list[Keypoints], dict[str, float]]:

@@ -6,6 +6,7 @@ missing fields are refused on reading.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -34,13 +35,40 @@ class InputSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     std: tuple[float, float, float]  # … and divides by this
 
 
-class VisibilitySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """P(visible) = σ(a·similarity + b·clutter + c·soft_clutter + bias_k), at the best peak of keypoint k."""
+class EvidenceSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """e = τ·log Σ exp(q / τ) over the 3×3 cells of a keypoint's best peaks: a soft maximum of its score q.
 
-    similarity: float
-    clutter: float
-    soft_clutter: float
+    These cells hold nearly all of the same sum over the whole map, which training sets against the null class: so e
+    tells what one cell cannot, whether the keypoint is anywhere at all.
+    """
+
+    slope: float  # of e in the logit of P(visible)
+    peaks: int  # how many of them, at most the head's M
+    temperature: float  # τ
+
+
+class VisibilitySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """P(visible) = σ(a·s + b·c + d·ĉ + f·e + bias_k): of keypoint k's best peak s, c and ĉ, of several e."""
+
+    similarity: float  # a
+    clutter: float  # b
+    soft_clutter: float  # d
     bias: tuple[float, ...]  # [K]
+    evidence: EvidenceSpec | None = None  # f is its slope; None leaves e out
+
+    @property
+    def slopes(self) -> tuple[float, ...]:
+        """a, b, d and, if there is evidence, f."""
+        own = (self.similarity, self.clutter, self.soft_clutter)
+        return own if self.evidence is None else (*own, self.evidence.slope)
+
+    def with_slopes(self, slopes: Sequence[float], bias: Sequence[float]) -> VisibilitySpec:
+        """The same quantities, weighted otherwise. Raises ValueError if there is not a slope for each."""
+        evidence, own = self.evidence, list(map(float, slopes))
+        if evidence is not None:
+            evidence = msgspec.structs.replace(evidence, slope=own.pop())
+        a, b, d = own
+        return VisibilitySpec(a, b, d, tuple(map(float, bias)), evidence)
 
 
 class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

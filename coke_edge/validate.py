@@ -51,6 +51,8 @@ def check_model(model: ModelSpec) -> None:
     names, count = model.keypoints.names, len(model.keypoints.names)
     pairs = model.keypoints.skeleton + model.keypoints.flip_pairs
     size = model.input
+    evidence = model.visibility.evidence if model.visibility else None
+    read, temperature = (evidence.peaks, evidence.temperature) if evidence else (1, 1.0)
     rules = {
         "it has no keypoints": count > 0,
         "two of its keypoints have the same name": len(set(names)) == count,
@@ -71,6 +73,10 @@ def check_model(model: ModelSpec) -> None:
         "its visibility has another number of keypoints": (
             model.visibility is None or len(model.visibility.bias) == count
         ),
+        f"its visibility reads {read} peaks, not 1 to the {model.head.peaks} that it keeps": (
+            1 <= read <= model.head.peaks
+        ),
+        "the temperature of its visibility is not positive": 0 < temperature < math.inf,
     }
     for sentence, holds in rules.items():
         if not holds:

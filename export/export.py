@@ -68,9 +68,9 @@ def export_bundle(
 
     A graph of lower precision that fails is left out, unless `allow`; its verdict is in the manifest in both cases.
 
-    Raises BackendError if `keypoints` names none of them, and ExportError if the checkpoint is a baseline's, the fp32
-    graph is not what torch computes, kernels cannot be compiled or `out` cannot be written; then there is no file, and
-    one that was there before is untouched.
+    Raises BackendError if `keypoints` names none of them, and ExportError if the checkpoint is a baseline's, P(visible)
+    reads more than `peaks`, the fp32 graph is not what torch computes, kernels cannot be compiled or `out` cannot be
+    written; then there is no file, and one that was there before is untouched.
     """
     require_writable(out)
     network = network_of(checkpoint)
@@ -145,9 +145,15 @@ def left_out(verdicts: Mapping[str, Verdict]) -> str:
 
 
 def with_peaks(spec: ModelSpec, peaks: int | None) -> ModelSpec:
-    """The specification with M replaced."""
+    """The specification with M replaced. Raises ExportError if P(visible) reads more peaks than that."""
     if peaks is None:
         return spec
+    evidence = spec.visibility.evidence if spec.visibility else None
+    if evidence is not None and peaks < evidence.peaks:
+        raise ExportError(
+            f"P(visible) of this model reads {evidence.peaks} peaks of each keypoint, not {peaks}: "
+            f"leave --peaks out, or give {evidence.peaks} or more"
+        )
     return msgspec.structs.replace(spec, head=dataclasses.replace(spec.head, peaks=peaks))
 
 

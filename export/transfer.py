@@ -1,9 +1,10 @@
 """P(visible) moved from one clutter bank to another, without labels.
 
-    minimise  Σ_i [ p_i (1 − p_i) (ℓ_i − a·s_i − b·c_i − d·ĉ_i − e − bias_k(i)) ]²      over a, b, d, e
+    minimise  Σ_i [ p_i (1 − p_i) (ℓ_i − w·r_i − v − bias_k(i)) ]²      over w, v
 
-ℓ_i and p_i are logit and probability with the old bank; s, c, ĉ are read with the new one at the same cells. The
-weight turns a difference of logits into one of probabilities.
+ℓ_i and p_i are logit and probability with the old bank; the quantities r_i that the probability reads (s, c, ĉ and
+perhaps e) come from the new one, at the same cells. The weight p_i (1 − p_i) turns a difference of logits into one of
+probabilities.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from coke_edge.decode import visibility
+from coke_edge.decode import readings, visibility
 from coke_edge.kernels.reference import NO_PEAK, Peaks
 from coke_edge.manifest import VisibilitySpec
 
-# Directions of (s, c, ĉ) in which the images hardly differ get no slope: with one row, c and ĉ say the same.
+# Directions of the quantities in which the images hardly differ get no slope: with one row, c and ĉ say the same.
 SMALLEST_SINGULAR = 1e-3
 DIGITS = 6  # of the slopes: what lies below depends on the number of threads
 
@@ -33,21 +34,17 @@ def transfer(spec: VisibilitySpec, before: Peaks, after: Peaks, images: Mask | N
         usable &= images[:, None]
     if not usable.any():
         return spec
-    old, new = (
-        np.stack([part[..., 0][usable] for part in p[1:4]], axis=1).astype(np.float64)
-        for p in (before, after)
-    )
-    share = old @ [spec.similarity, spec.clutter, spec.soft_clutter]  # of the logit, without the bias
+    old, new = (readings(peaks, spec.evidence)[usable] for peaks in (before, after))
+    share = old @ spec.slopes  # of the logit, without the bias
     p = visibility(before, spec)[usable]
     weight = p * (1 - p)
     mean, spread = new.mean(axis=0), new.std(axis=0)
     spread = np.where(spread > 1e-9, spread, 1.0)
     columns = np.concatenate([(new - mean) / spread, np.ones((len(new), 1))], axis=1)
     solution = np.linalg.lstsq(columns * weight[:, None], share * weight, rcond=SMALLEST_SINGULAR)[0]
-    slopes = solution[:3] / spread
-    shift = solution[3] - slopes @ mean
-    a, b, d = (round(float(slope), DIGITS) for slope in slopes)
-    return VisibilitySpec(a, b, d, tuple(round(value + float(shift), DIGITS) for value in spec.bias))
+    slopes = solution[:-1] / spread
+    shift = float(solution[-1] - slopes @ mean)
+    return spec.with_slopes(slopes.round(DIGITS), [round(value + shift, DIGITS) for value in spec.bias])
 
 
 def cross_fitted(spec: VisibilitySpec, before: Peaks, after: Peaks) -> Float:

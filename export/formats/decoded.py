@@ -5,12 +5,14 @@ the best peak, by the formulas of `coke_edge/decode.py`:
 
     step = (after − before) / (2·((q − before) + (q − after)))     per axis, within ±½; 0 at the border of the map
     xy   = (cell + step + ½)·stride − ½
-    P    = σ(a·s + b·c + d·ĉ + bias_k)
+    P    = σ(a·s + b·c + d·ĉ + f·e + bias_k)                       e, the evidence, only if the model reads it
 
 A keypoint without a peak has x = y = NaN and P = 0; without calibration P is NaN. The head's own outputs stay.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import onnx
 import onnx_ir as ir
@@ -20,7 +22,7 @@ from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 
 from coke_edge.export.head import DOMAIN, INFINITY, OPSET, VERSION, Op
 from coke_edge.kernels.reference import Peaks
-from coke_edge.manifest import ModelSpec, VisibilitySpec
+from coke_edge.manifest import EvidenceSpec, ModelSpec, VisibilitySpec
 
 KEYPOINTS = "keypoints"
 FUNCTION = "Decode"
@@ -69,7 +71,10 @@ def decode_function(spec: ModelSpec, opset: int) -> ir.Function:
         unknown = op.Constant(value_float=float("nan"))
         p = unknown
         if spec.visibility:
-            p = visible(op, spec.visibility, best(similarity), best(clutter), best(soft_clutter))
+            quantities = [best(similarity), best(clutter), best(soft_clutter)]
+            if spec.visibility.evidence:
+                quantities.append(evidence(op, spec.visibility.evidence, neighbourhood))
+            p = visible(op, spec.visibility, quantities)
         return [
             op.Concat(op.Where(found, xy, unknown), op.Where(found, p, 0.0), axis=-1),
         ]
@@ -105,12 +110,17 @@ def sub_cell(op: Op, around: Value) -> Value:
     return op.Clip(op.Where(curved, step, 0.0), -0.5, 0.5)
 
 
-def visible(
-    op: Op, calibration: VisibilitySpec, similarity: Value, clutter: Value, soft_clutter: Value
-) -> Value:
-    """P(visible) [B, K, 1] from the quantities [B, K, 1] at the best peak."""
-    slopes = (calibration.similarity, calibration.clutter, calibration.soft_clutter)
+def evidence(op: Op, spec: EvidenceSpec, neighbourhood: Value) -> Value:
+    """e [B, K, 1] of the scores around the peaks [B, K, M, 3, 3]; the best peak's own is the largest of them."""
+    q = op.Reshape(op.Slice(neighbourhood, [0], [spec.peaks], [2]), [0, 0, 9 * spec.peaks])
+    top = op.Slice(q, [4], [5], [2])
+    exponents = op.Div(op.Sub(q, top), spec.temperature)
+    return op.Add(top, op.Mul(op.Log(op.ReduceSum(op.Exp(exponents), [-1], keepdims=1)), spec.temperature))
+
+
+def visible(op: Op, calibration: VisibilitySpec, quantities: Sequence[Value]) -> Value:
+    """P(visible) [B, K, 1] from the quantities [B, K, 1] that it reads."""
     logit = op.Reshape([float(bias) for bias in calibration.bias], [1, -1, 1])
-    for slope, quantity in zip(slopes, (similarity, clutter, soft_clutter), strict=True):
+    for slope, quantity in zip(calibration.slopes, quantities, strict=True):
         logit = op.Add(logit, op.Mul(quantity, float(slope)))
     return op.Sigmoid(logit)

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coke_edge.decode import decode, sub_cell
+from coke_edge.decode import decode, soft_maximum, sub_cell
 from coke_edge.geometry import box_to_crop, crop_to_cells, transform
 from coke_edge.kernels.reference import NO_PEAK, Peaks, ScoreMaps, find_peaks
-from coke_edge.manifest import ModelSpec, VisibilitySpec
+from coke_edge.manifest import EvidenceSpec, ModelSpec, VisibilitySpec
 
 ROWS, COLUMNS = 8, 12  # of the map of the colour model, 64 × 96 at stride 8
 
@@ -80,6 +80,29 @@ def test_visibility_is_the_logistic_of_the_manifest(spec: ModelSpec) -> None:
     s, c, soft = peaks.similarity[0, :, 0], peaks.clutter[0, :, 0], peaks.soft_clutter[0, :, 0]
     expected = 1 / (1 + np.exp(-(2 * s - 3 * c + 0.5 * soft + visibility.bias)))
     np.testing.assert_allclose(keypoints.visible, expected, rtol=1e-6)
+
+
+def test_the_evidence_sums_over_the_cells_around_the_best_peaks(spec: ModelSpec) -> None:
+    evidence = EvidenceSpec(5.0, 2, 0.1)
+    visibility = VisibilitySpec(2.0, 0.0, 0.0, (0.1, -0.2, 0.0), evidence)
+    score = np.stack(
+        [np.maximum(bump(2, 2), bump(9, 5) - 0.1), bump(0, 0), np.full((ROWS, COLUMNS), -np.inf)]
+    )
+    spec = msgspec.structs.replace(spec, visibility=visibility, head=dataclasses.replace(spec.head, peaks=3))
+    [keypoints] = decode(peaks_of(score, 3), [np.eye(2, 3)], spec)
+    two = [score[0, 1:4, 1:4], score[0, 4:7, 8:11]]
+    corner = [score[1, :2, :2]]
+    for k, cells in enumerate((two, corner)):
+        e = 0.1 * np.log(sum(np.exp(part.astype(np.float64) / 0.1).sum() for part in cells))
+        expected = 1 / (1 + np.exp(-(2 * keypoints.similarity[k] + 5 * e + visibility.bias[k])))
+        np.testing.assert_allclose(keypoints.visible[k], expected, rtol=1e-6)
+    assert keypoints.visible[2] == 0
+
+
+def test_the_evidence_of_one_cell_is_its_score() -> None:
+    q = np.full((1, 2, 1, 3, 3), -np.inf, np.float32)
+    q[0, 0, 0, 1, 1] = 0.75
+    assert soft_maximum(q, 0.07).tolist() == [[0.75, -np.inf]]
 
 
 def test_visibility_is_unknown_without_calibration(spec: ModelSpec) -> None:

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from coke_edge.errors import BundleError
-from coke_edge.manifest import Manifest, ModelSpec
+from coke_edge.manifest import EvidenceSpec, Manifest, ModelSpec
 from coke_edge.validate import check_model, read_manifest
 
 
@@ -35,6 +35,9 @@ def test_other_json_is_refused(text: bytes) -> None:
         ("input", {"border": (0, 0, 256)}, "border"),
         ("input", {"std": (0.0, 1.0, 1.0)}, "zero"),
         ("visibility", {"bias": (0.0,)}, "visibility"),
+        ("visibility", {"evidence": EvidenceSpec(1.0, 2, 0.07)}, "the 1 that it keeps"),
+        ("visibility", {"evidence": EvidenceSpec(1.0, 0, 0.07)}, "the 1 that it keeps"),
+        ("visibility", {"evidence": EvidenceSpec(1.0, 1, 0.0)}, "temperature of its visibility"),
     ],
 )
 def test_parts_that_contradict_each_other(

@@ -18,7 +18,7 @@ from coke_edge.export import export as module
 from coke_edge.export.crops import folder_crops
 from coke_edge.export.export import export_bundle
 from coke_edge.kernels import artifact
-from coke_edge.manifest import VisibilitySpec
+from coke_edge.manifest import EvidenceSpec, VisibilitySpec
 from coke_edge.stream.images import read_image
 from coke_edge.train.checkpoint import Checkpoint
 from coke_edge.train.torch_backend import TorchBackend
@@ -79,6 +79,21 @@ def test_more_peaks(checkpoint: Checkpoint, exported_once: None, pictures: Path,
     found = Detector(out)(np.zeros((64, 96, 3), np.uint8))
     assert found.alternatives is not None
     assert found.alternatives.shape == (3, 4, 2)
+
+
+def test_fewer_peaks_than_the_probability_reads(
+    checkpoint: Checkpoint, exported_once: None, pictures: Path, tmp_path: Path
+) -> None:
+    visibility = VisibilitySpec(4.0, -3.0, -2.0, (0.1, 0.2, 0.3), EvidenceSpec(1.0, 4, 0.07))
+    head = dataclasses.replace(checkpoint.spec.head, peaks=4)
+    spec = msgspec.structs.replace(checkpoint.spec, visibility=visibility, head=head)
+    calibrated = dataclasses.replace(checkpoint, spec=spec)
+    crops = folder_crops(pictures, spec.input, 3)
+    with pytest.raises(ExportError, match="reads 4 peaks"):
+        export_bundle(calibrated, tmp_path / "m.coke", crops, peaks=3, clutter="all")
+    assert not (tmp_path / "m.coke").exists()
+    verdicts = export_bundle(calibrated, tmp_path / "m.coke", crops, clutter="all").verdicts
+    assert verdicts["fp32"].passed
 
 
 def test_a_smaller_bank_brings_its_own_visibility(

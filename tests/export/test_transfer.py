@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
 from coke_edge.decode import visibility
 from coke_edge.export.transfer import cross_fitted, transfer
 from coke_edge.kernels.reference import NO_PEAK, Peaks
-from coke_edge.manifest import VisibilitySpec
+from coke_edge.manifest import EvidenceSpec, VisibilitySpec
 
 SPEC = VisibilitySpec(9.0, 3.0, -8.0, (-3.0, -2.5))
 
@@ -54,6 +55,19 @@ def test_the_same_bank_keeps_the_slopes(before: Peaks) -> None:
     np.testing.assert_allclose(
         (moved.similarity, moved.clutter, moved.soft_clutter, *moved.bias), (9, 3, -8, -3, -2.5), atol=1e-5
     )
+
+
+def test_the_evidence_is_moved_with_the_rest(before: Peaks) -> None:
+    around = np.random.default_rng(2).uniform(0, 1, before.neighbourhood.shape)
+    before = before._replace(neighbourhood=around.astype(np.float32))
+    spec = SPEC.with_slopes((9, 3, -8), SPEC.bias)
+    spec = msgspec.structs.replace(spec, evidence=EvidenceSpec(4.0, 1, 0.07))
+    after = shifted(before)._replace(neighbourhood=(before.neighbourhood - 0.3).astype(np.float32))
+    moved = transfer(spec, before, after)
+    np.testing.assert_allclose(visibility(after, moved), visibility(before, spec), atol=1e-4)
+    assert moved.evidence is not None
+    assert moved.evidence.slope == pytest.approx(4, abs=1e-3)
+    assert (moved.evidence.peaks, moved.evidence.temperature) == (1, 0.07)
 
 
 def test_equal_quantities_get_moderate_slopes(before: Peaks) -> None:

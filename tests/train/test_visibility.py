@@ -1,4 +1,4 @@
-"""Visibility: the fit against data of a known law, and the whole calibration on blobs that get covered."""
+"""The whole calibration on blobs that get covered."""
 
 from __future__ import annotations
 
@@ -10,91 +10,18 @@ import msgspec
 import numpy as np
 import pytest
 
-from coke_edge.decode import visibility as decoded_visibility
 from coke_edge.detector import Detector
-from coke_edge.kernels.reference import Peaks
 from coke_edge.train import visibility
 from coke_edge.train.data.sample import HIDDEN
 from coke_edge.train.torch_backend import TorchBackend
 from coke_edge.train.visibility import (
-    Observations,
     at_most,
     calibrate,
     choose_margin,
     choose_rule,
-    cross_validate,
-    fit,
     observe,
-    probability,
 )
-
-KEYPOINTS = 3
-
-
-def drawn(count: int, slopes=(8.0, -6.0, 0.0), biases=(0.0, 1.0, -1.0), seed: int = 0) -> Observations:
-    """Observations whose truth follows the logistic law."""
-    rng = np.random.default_rng(seed)
-    quantities = rng.uniform(-0.2, 1.0, (count, 3))
-    keypoint = rng.integers(0, KEYPOINTS, count)
-    logit = quantities @ np.array(slopes) + np.array(biases)[keypoint]
-    visible = rng.random(count) < 1 / (1 + np.exp(-logit))
-    return Observations(quantities, keypoint, visible, np.arange(count) // 6, np.zeros(count, bool))
-
-
-def test_the_fit_finds_the_law_that_made_the_data():
-    spec = fit(drawn(20_000), KEYPOINTS)
-    assert spec.similarity == pytest.approx(8, abs=0.6)
-    assert spec.clutter == pytest.approx(-6, abs=0.6)
-    assert spec.soft_clutter == pytest.approx(0, abs=0.3)
-    np.testing.assert_allclose(spec.bias, (0, 1, -1), atol=0.3)
-
-
-def test_a_bias_is_shrunk_to_the_common_one_until_there_is_evidence():
-    few, many = (fit(drawn(n, slopes=(0, 0, 0), biases=(3, 0, -3)), KEYPOINTS) for n in (30, 6000))
-    assert np.ptp(many.bias) > 5
-    assert np.ptp(few.bias) < 0.6 * np.ptp(many.bias)
-
-
-def test_a_constant_quantity_gets_no_slope_and_no_nan():
-    seen = drawn(300)
-    seen.quantities[:, 1:] = -1.0  # an empty clutter bank
-    spec = fit(seen, KEYPOINTS)
-    assert spec.clutter == spec.soft_clutter == 0
-    assert np.isfinite(spec.bias).all()
-    assert spec.similarity > 1
-
-
-def test_the_decode_computes_the_same_probability():
-    seen = drawn(60)
-    spec = fit(seen, KEYPOINTS)
-    order = np.argsort(seen.keypoint, kind="stable")
-    first = [order[seen.keypoint[order] == k][:5] for k in range(KEYPOINTS)]
-    rows = np.stack(first, axis=1)  # [5, K]
-    s, c, soft = (seen.quantities[rows, i][..., None].astype(np.float32) for i in range(3))
-    index = np.zeros((5, KEYPOINTS, 1), np.int32)
-    peaks = Peaks(index, s, c, soft, np.zeros((5, KEYPOINTS, 1, 3, 3), np.float32))
-    np.testing.assert_allclose(decoded_visibility(peaks, spec), probability(spec, seen)[rows], rtol=1e-5)
-
-
-def test_cross_validation_reports_a_good_fit_and_does_not_believe_noise():
-    good = cross_validate(drawn(3000), KEYPOINTS)
-    assert good["auroc"] > 0.85
-    assert good["calibration_error"] < 0.04
-    assert good["observations"] == 3000
-    noise = drawn(3000)._replace(visible=np.random.default_rng(1).random(3000) < 0.5)
-    assert cross_validate(noise, KEYPOINTS)["auroc"] == pytest.approx(0.5, abs=0.04)
-
-
-def test_an_object_is_never_in_its_own_fit():
-    # Two observations of every object agree by chance alone; seen in the fit, they would look predictable.
-    rng = np.random.default_rng(0)
-    quantities = np.repeat(rng.normal(size=(40, 3)), 2, axis=0)
-    visible = np.repeat(rng.random(40) < 0.5, 2)
-    seen = Observations(
-        quantities, np.zeros(80, int), visible, np.repeat(np.arange(40), 2), np.zeros(80, bool)
-    )
-    assert cross_validate(seen, 1)["auroc"] < 0.65
-    assert cross_validate(seen.take(seen.object == 0), 1) == {}
+from coke_edge.validate import check_model
 
 
 def test_observations_are_seeded_and_cover_what_they_call_hidden(world):
@@ -172,3 +99,14 @@ def test_a_large_data_set_is_thinned_by_the_seed(world):
     assert keys[0] == keys[1] != keys[2]
     assert len(set(keys[0])) == 5
     assert at_most(12, world.dataset, 0) is world.dataset
+
+
+def test_the_probability_reads_four_peaks_or_as_many_as_the_model_keeps(world):
+    spec, _ = calibrate(world.model, world.spec, world.dataset, world.photos, seed=1)
+    assert spec.head.peaks == 4
+    assert spec.visibility.evidence.peaks == 4
+    assert spec.visibility.evidence.temperature == spec.head.temperature
+    more = msgspec.structs.replace(world.spec, head=dataclasses.replace(world.spec.head, peaks=6))
+    spec, _ = calibrate(world.model, more, world.dataset, world.photos, seed=1)
+    assert (spec.head.peaks, spec.visibility.evidence.peaks) == (6, 4)
+    check_model(spec)

@@ -19,7 +19,7 @@ from coke_edge.export.formats.decoded import FUNCTION, decode_function, decoded_
 from coke_edge.export.head import DOMAIN, OPSET, VERSION
 from coke_edge.kernels.reference import Peaks, ScoreMaps, find_peaks
 from coke_edge.kernels.spec import HeadSpec
-from coke_edge.manifest import InputSpec, Keypoints2D, ModelSpec, VisibilitySpec
+from coke_edge.manifest import EvidenceSpec, InputSpec, Keypoints2D, ModelSpec, VisibilitySpec
 
 IDENTITY = np.eye(2, 3)
 SPEC = ModelSpec(
@@ -27,7 +27,7 @@ SPEC = ModelSpec(
     InputSpec(96, 64, 1.2, (0, 0, 0), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
     8,
     HeadSpec("similarity", 0.07, 0.005, 2),
-    VisibilitySpec(9.5, 2.0, -4.0, (-3.0, 0.0, 3.0)),
+    VisibilitySpec(9.5, 2.0, -4.0, (-3.0, 0.0, 3.0), EvidenceSpec(3.0, 2, 0.07)),
 )
 
 

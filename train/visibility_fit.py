@@ -1,0 +1,103 @@
+"""P(visible) from observations: a logistic regression, and how far it can be believed.
+
+    P(visible) = σ(a·s + b·c + d·ĉ + f·e + bias_k)
+
+s, c, ĉ are read at the best peak, e around several (`manifest.EvidenceSpec`; NOTES-visibility has what it gives).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coke_edge.manifest import EvidenceSpec, VisibilitySpec
+from coke_edge.train import metrics
+
+FOLDS = 5
+# Precisions of the Gaussian priors of the fit, on standardised quantities.
+SLOPE_PRECISION = 1.0  # next to nothing against hundreds of observations
+BIAS_PRECISION = 10.0  # holds each keypoint's bias to the common one until some tens of observations speak
+
+Float = NDArray[np.float64]
+
+
+class Observations(NamedTuple):
+    """R keypoints as a detector found them."""
+
+    quantities: Float  # [R, Q] what P(visible) is judged by (`decode.readings`)
+    keypoint: NDArray[np.int64]  # [R] 0 … K−1
+    visible: NDArray[np.bool_]  # [R] the truth
+    object: NDArray[np.int64]  # [R] number of the sample, the same under all occluders
+    occluded: NDArray[np.bool_]  # [R] whether the image had occluders pasted on
+
+    def take(self, rows: NDArray[np.bool_]) -> Observations:
+        """Some of them."""
+        columns: list[NDArray[Any]] = [column[rows] for column in self]
+        return Observations(*columns)
+
+
+def fit(seen: Observations, keypoints: int, evidence: EvidenceSpec | None = None) -> VisibilitySpec:
+    """Logistic regression with one bias per keypoint, each shrunk to the common one.
+
+    `evidence` is how the last of four quantities was read; None says that there are three.
+    """
+    from scipy.optimize import minimize
+    from scipy.special import expit
+
+    count = seen.quantities.shape[1]
+    mean, spread = seen.quantities.mean(axis=0), seen.quantities.std(axis=0)
+    spread = np.where(spread > 1e-9, spread, 1.0)  # a constant quantity (an empty clutter bank) gets no slope
+    x = (seen.quantities - mean) / spread
+    sign = np.where(seen.visible, 1.0, -1.0)
+    precision = np.array([SLOPE_PRECISION] * count + [0.0] + [BIAS_PRECISION] * keypoints)
+
+    def loss(parameters: Float) -> tuple[float, Float]:
+        margin = sign * (x @ parameters[:count] + parameters[count] + parameters[count + 1 :][seen.keypoint])
+        pull = -sign * expit(-margin)  # derivative of the loss by the logit
+        own = np.bincount(seen.keypoint, weights=pull, minlength=keypoints)
+        gradient = np.concatenate([x.T @ pull, [pull.sum()], own]) + precision * parameters
+        value = np.logaddexp(0.0, -margin).sum() + 0.5 * (precision * parameters**2).sum()
+        return float(value), gradient
+
+    best = minimize(loss, np.zeros(count + 1 + keypoints), jac=True, method="L-BFGS-B").x
+    slopes = best[:count] / spread
+    bias = best[count] + best[count + 1 :] - slopes @ mean
+    return VisibilitySpec(0.0, 0.0, 0.0, (), evidence).with_slopes(slopes, bias)
+
+
+def probability(spec: VisibilitySpec, seen: Observations) -> Float:
+    """P(visible) [R] of observations, as the decode computes it."""
+    from scipy.special import expit
+
+    return np.asarray(expit(seen.quantities @ np.asarray(spec.slopes) + np.asarray(spec.bias)[seen.keypoint]))
+
+
+def cross_validate(
+    seen: Observations, keypoints: int, evidence: EvidenceSpec | None = None, seed: int = 0
+) -> dict[str, Any]:
+    """How good the probability is on objects that it was not fitted on; empty for fewer than two objects."""
+    objects = np.unique(seen.object)
+    folds = min(FOLDS, len(objects))
+    if folds < 2:
+        return {}
+    fold_of = np.zeros(objects.max() + 1, dtype=int)
+    fold_of[np.random.default_rng(seed).permutation(objects)] = np.arange(len(objects)) % folds
+    fold = fold_of[seen.object]
+    predicted = np.zeros(len(fold))
+    for i in range(folds):
+        fitted = fit(seen.take(fold != i), keypoints, evidence)
+        predicted[fold == i] = probability(fitted, seen.take(fold == i))
+    pasted = seen.occluded
+    figures = {
+        "auroc": metrics.auroc(predicted, seen.visible),
+        "auroc_occluded": metrics.auroc(predicted[pasted], seen.visible[pasted]),
+        "brier": metrics.brier(predicted, seen.visible),
+        "calibration_error": metrics.calibration_error(predicted, seen.visible),
+        "hidden_share": 1 - float(seen.visible.mean()),
+    }
+    return {
+        "observations": len(fold),
+        **{name: round(value, 4) if np.isfinite(value) else None for name, value in figures.items()},
+    }
