@@ -74,13 +74,13 @@ def calibrate(
     spec, figures["pck_by_rule"] = choose_rule(model, spec, dataset, rules)
     figures |= {"rule": spec.head.rule, "margin": spec.input.box_margin}
     evidence = EvidenceSpec(0.0, PEAKS, spec.head.temperature)
-    spec = with_peaks(spec, evidence)
-    seen = observe(Candidate(model, spec).detector(), dataset, photos, seed, evidence)
-    fitted = None
-    if seen.visible.any() and not seen.visible.all():
-        fitted = fit(seen, len(spec.keypoints.names), evidence)
-        figures["visibility"] = cross_validate(seen, len(spec.keypoints.names), evidence, seed)
-    return msgspec.structs.replace(spec, visibility=fitted), figures
+    reading = with_peaks(spec, evidence)
+    seen = observe(Candidate(model, reading).detector(), dataset, photos, seed, evidence)
+    if seen.visible.all() or not seen.visible.any():
+        return msgspec.structs.replace(spec, visibility=None), figures
+    fitted = fit(seen, len(spec.keypoints.names), evidence)
+    figures["visibility"] = cross_validate(seen, len(spec.keypoints.names), evidence, seed)
+    return msgspec.structs.replace(reading, visibility=fitted), figures
 
 
 def with_peaks(spec: ModelSpec, evidence: EvidenceSpec) -> ModelSpec:

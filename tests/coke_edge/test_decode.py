@@ -86,7 +86,11 @@ def test_the_evidence_sums_over_the_cells_around_the_best_peaks(spec: ModelSpec)
     evidence = EvidenceSpec(5.0, 2, 0.1)
     visibility = VisibilitySpec(2.0, 0.0, 0.0, (0.1, -0.2, 0.0), evidence)
     score = np.stack(
-        [np.maximum(bump(2, 2), bump(9, 5) - 0.1), bump(0, 0), np.full((ROWS, COLUMNS), -np.inf)]
+        [
+            np.maximum.reduce([bump(2, 2), bump(9, 5) - 0.1, bump(9, 1) - 0.2]),  # the third is not read
+            bump(0, 0),
+            np.full((ROWS, COLUMNS), -np.inf),
+        ]
     )
     spec = msgspec.structs.replace(spec, visibility=visibility, head=dataclasses.replace(spec.head, peaks=3))
     [keypoints] = decode(peaks_of(score, 3), [np.eye(2, 3)], spec)

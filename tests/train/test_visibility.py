@@ -110,3 +110,11 @@ def test_the_probability_reads_four_peaks_or_as_many_as_the_model_keeps(world):
     spec, _ = calibrate(world.model, more, world.dataset, world.photos, seed=1)
     assert (spec.head.peaks, spec.visibility.evidence.peaks) == (6, 4)
     check_model(spec)
+
+
+def test_without_anything_hidden_the_model_keeps_the_peaks_that_it_had(world, monkeypatch):
+    monkeypatch.setattr(visibility, "COVERAGES", ((0, 0),))
+    before = msgspec.structs.replace(world.spec, visibility=None)
+    spec, figures = calibrate(world.model, before, world.dataset, world.photos, rules=[before.head.rule])
+    assert spec == before
+    assert "visibility" not in figures

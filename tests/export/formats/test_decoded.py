@@ -26,7 +26,7 @@ SPEC = ModelSpec(
     Keypoints2D(("a", "b", "c")),
     InputSpec(96, 64, 1.2, (0, 0, 0), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
     8,
-    HeadSpec("similarity", 0.07, 0.005, 2),
+    HeadSpec("similarity", 0.07, 0.005, 3),
     VisibilitySpec(9.5, 2.0, -4.0, (-3.0, 0.0, 3.0), EvidenceSpec(3.0, 2, 0.07)),
 )
 
@@ -85,14 +85,14 @@ def test_equals_the_decode(
     if missing:
         score[0, 1] = -np.inf
     similarity, soft = rng.uniform(-1, 1, (2, *score.shape)).astype(np.float32)
-    peaks = find_peaks(ScoreMaps(score, similarity, similarity[:, 0], soft[:, 1]), 2)
+    peaks = find_peaks(ScoreMaps(score, similarity, similarity[:, 0], soft[:, 1]), 3)
     assert_equals_the_decode(run_decode(peaks), peaks, SPEC)
 
 
 def test_a_keypoint_without_a_peak(run_decode: Any) -> None:
     zero = np.zeros((1, 8, 12), np.float32)
     score = np.full((1, 3, 8, 12), -np.inf, np.float32)
-    keypoints = run_decode(find_peaks(ScoreMaps(score, score, zero, zero), 2))
+    keypoints = run_decode(find_peaks(ScoreMaps(score, score, zero, zero), 3))
     assert np.isnan(keypoints[..., :2]).all()
     assert (keypoints[..., 2] == 0).all()
 
