@@ -137,6 +137,12 @@ def brier(probability: ArrayLike, positive: ArrayLike) -> float:
     return float(np.mean(gap**2))
 
 
+def log_loss(probability: ArrayLike, positive: ArrayLike) -> float:
+    """Mean −log of the probability given to what came true, in nats; 0 and 1 count as 1e-12 from them."""
+    p = np.clip(np.asarray(probability, dtype=np.float64), 1e-12, 1 - 1e-12)
+    return float(-np.where(np.asarray(positive, dtype=bool), np.log(p), np.log1p(-p)).mean())
+
+
 def calibration_error(probability: ArrayLike, positive: ArrayLike, bins: int = 10) -> float:
     """Expected calibration error: |mean probability − share of positives| over equal bins, by count."""
     p = np.asarray(probability, dtype=np.float64).ravel()

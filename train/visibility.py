@@ -29,7 +29,7 @@ from coke_edge.train.evaluate import evaluate
 from coke_edge.train.occlusion import hide_covered, paste_occluders
 from coke_edge.train.predictions import CACHE_BYTES
 from coke_edge.train.torch_backend import Scorer, TorchBackend
-from coke_edge.train.visibility_fit import Observations, cross_validate, fit
+from coke_edge.train.visibility_fit import Observations, fit_simplest
 
 RULES: tuple[Rule, ...] = get_args(Rule)
 COVERAGES = ((0.0, 0.0), (0.1, 0.3), (0.3, 0.6))  # of the box; one pass over the images each
@@ -78,8 +78,7 @@ def calibrate(
     seen = observe(Candidate(model, reading).detector(), dataset, photos, seed, evidence)
     if seen.visible.all() or not seen.visible.any():
         return msgspec.structs.replace(spec, visibility=None), figures
-    fitted = fit(seen, len(spec.keypoints.names), evidence)
-    figures["visibility"] = cross_validate(seen, len(spec.keypoints.names), evidence, seed)
+    fitted, figures["visibility"] = fit_simplest(seen, len(spec.keypoints.names), evidence, seed)
     return msgspec.structs.replace(reading, visibility=fitted), figures
 
 

@@ -2,7 +2,8 @@
 
     P(visible) = σ(a·s + b·c + d·ĉ + f·e + bias_k)
 
-s, c, ĉ are read at the best peak, e around several (`manifest.EvidenceSpec`; NOTES-visibility has what it gives).
+s, c, ĉ are read at the best peak, e around several (`manifest.EvidenceSpec`; NOTES-visibility has what it gives). Where
+e is there and c and ĉ add next to nothing to it, they get no slope: a bundle may then do with few clutter rows.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from coke_edge.manifest import EvidenceSpec, VisibilitySpec
 from coke_edge.train import metrics
 
 FOLDS = 5
+CLUTTER_GIVES = 0.02  # share of the log loss that c and ĉ have to take away beside e
+CLUTTER = slice(1, 3)  # c and ĉ among the quantities
 # Precisions of the Gaussian priors of the fit, on standardised quantities.
 SLOPE_PRECISION = 1.0  # next to nothing against hundreds of observations
 BIAS_PRECISION = 10.0  # holds each keypoint's bias to the common one until some tens of observations speak
@@ -36,6 +39,26 @@ class Observations(NamedTuple):
         """Some of them."""
         columns: list[NDArray[Any]] = [column[rows] for column in self]
         return Observations(*columns)
+
+    def without_clutter(self) -> Observations:
+        """The same with c = ĉ = 0, so that a fit gives them no slope."""
+        quantities = self.quantities.copy()
+        quantities[:, CLUTTER] = 0.0
+        return self._replace(quantities=quantities)
+
+
+def fit_simplest(
+    seen: Observations, keypoints: int, evidence: EvidenceSpec, seed: int = 0
+) -> tuple[VisibilitySpec, dict[str, Any]]:
+    """The fit, and `cross_validate`'s figures of it: without c and ĉ unless they take `CLUTTER_GIVES` off the log loss.
+
+    They stay if there are too few objects to tell.
+    """
+    plain = seen.without_clutter()
+    full, simple = (cross_validate(some, keypoints, evidence, seed) for some in (seen, plain))
+    if not simple or full["log_loss"] < (1 - CLUTTER_GIVES) * simple["log_loss"]:
+        return fit(seen, keypoints, evidence), full
+    return fit(plain, keypoints, evidence), simple
 
 
 def fit(seen: Observations, keypoints: int, evidence: EvidenceSpec | None = None) -> VisibilitySpec:
@@ -93,6 +116,7 @@ def cross_validate(
     figures = {
         "auroc": metrics.auroc(predicted, seen.visible),
         "auroc_occluded": metrics.auroc(predicted[pasted], seen.visible[pasted]),
+        "log_loss": metrics.log_loss(predicted, seen.visible),
         "brier": metrics.brier(predicted, seen.visible),
         "calibration_error": metrics.calibration_error(predicted, seen.visible),
         "hidden_share": 1 - float(seen.visible.mean()),

@@ -167,8 +167,10 @@ def test_auroc_at_its_ends():
     assert math.isnan(metrics.auroc([0.1, 0.2], [True, True]))
 
 
-def test_brier_and_calibration_error():
+def test_brier_log_loss_and_calibration_error():
     p, label = np.array([0.2] * 5 + [0.9] * 10), np.array([1] + [0] * 4 + [1] * 9 + [0])
     assert metrics.calibration_error(p, label) == pytest.approx(0, abs=1e-12)
     assert metrics.calibration_error(np.full(4, 1.0), [0, 0, 1, 1]) == pytest.approx(0.5)
+    assert metrics.log_loss([0.25, 0.25], [1, 0]) == pytest.approx(-(np.log(0.25) + np.log(0.75)) / 2)
+    assert metrics.log_loss([0.0, 1.0], [1, 1]) == pytest.approx(-np.log(1e-12) / 2)
     assert metrics.brier([1.0, 0.0, 0.5], [1, 1, 1]) == pytest.approx((0 + 1 + 0.25) / 3)

@@ -9,7 +9,7 @@ import pytest
 from coke_edge.decode import visibility as decoded_visibility
 from coke_edge.kernels.reference import Peaks
 from coke_edge.manifest import EvidenceSpec
-from coke_edge.train.visibility_fit import Observations, cross_validate, fit, probability
+from coke_edge.train.visibility_fit import Observations, cross_validate, fit, fit_simplest, probability
 
 KEYPOINTS = 3
 EVIDENCE = EvidenceSpec(0.0, 4, 0.07)
@@ -45,6 +45,27 @@ def test_the_evidence_is_a_fourth_quantity():
         for some, evidence in ((seen, EVIDENCE), (seen._replace(quantities=seen.quantities[:, :3]), None))
     )
     assert with_it > without + 0.02
+
+
+@pytest.mark.parametrize(("clutter", "kept"), [(-6.0, True), (-0.3, False)])
+def test_clutter_responses_get_a_slope_where_they_tell_what_the_evidence_does_not(clutter, kept):
+    seen = drawn(6000, slopes=(4.0, clutter, 0.0, 5.0))
+    spec, figures = fit_simplest(seen, KEYPOINTS, EVIDENCE)
+    if kept:
+        assert spec == fit(seen, KEYPOINTS, EVIDENCE)
+        assert figures == cross_validate(seen, KEYPOINTS, EVIDENCE)
+    else:
+        assert spec.clutter == spec.soft_clutter == 0
+        assert spec == fit(seen.without_clutter(), KEYPOINTS, EVIDENCE)
+        assert figures == cross_validate(seen.without_clutter(), KEYPOINTS, EVIDENCE)
+    assert seen.quantities[:, 1].any()  # what was observed is left as it is
+
+
+def test_clutter_responses_stay_where_there_is_one_object():
+    seen = drawn(6, slopes=(4.0, -6.0, 0.0, 5.0))
+    spec, figures = fit_simplest(seen, KEYPOINTS, EVIDENCE)
+    assert (spec, figures) == (fit(seen, KEYPOINTS, EVIDENCE), {})
+    assert spec.clutter != 0
 
 
 def test_a_quantity_too_many_is_no_fit():
@@ -84,6 +105,7 @@ def test_cross_validation_reports_a_good_fit_and_does_not_believe_noise():
     assert good["auroc"] > 0.85
     assert good["calibration_error"] < 0.04
     assert good["observations"] == 3000
+    assert good["log_loss"] < np.log(2) - 0.1
     noise = drawn(3000)._replace(visible=np.random.default_rng(1).random(3000) < 0.5)
     assert cross_validate(noise, KEYPOINTS)["auroc"] == pytest.approx(0.5, abs=0.04)
 
