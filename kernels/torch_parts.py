@@ -22,6 +22,8 @@ def fused_parts(
     clutter: Tensor,  # [N, C], unit rows; N may be 0
     head: HeadSpec,
     *,
+    counts: Tensor
+    | None = None,  # [N] how many vectors a row of a compressed clutter bank stands for; 1 each if None
     width: int,  # of a crop, in pixels
     height: int,
     border: Sequence[float],  # BGR, 0 … 255, fills crops outside the frame
@@ -37,7 +39,7 @@ def fused_parts(
     """
     table = torch.from_numpy(colours(border, mean, std)).to(device)
     banks = [bank.detach().to(device, dtype).contiguous() for bank in (prototypes, clutter)]
-    weights = torch.ones(len(clutter), device=device)
+    weights = torch.ones(len(clutter), device=device) if counts is None else counts.to(device, torch.float32)
     numbers = RULES.index(head.rule), head.temperature, head.clutter_weight, head.peaks
 
     def warp(frame: Tensor, affines: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,10 @@ import pytest
 
 # Triton's kernels run on the CPU here, in its interpreter; it has to know before anything imports it.
 os.environ.setdefault("TRITON_INTERPRET", "1")
+
+# What a shell starts in the background ignores Ctrl-C, and the tests of Ctrl-C would wait for it in vain.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # `import fake_cuda` and so on work in every test. tests/ itself must not be on the path: it has folders called
 # kernels, coke_edge …

@@ -143,8 +143,8 @@ def agreement(network: Network, model: Bundled, frames: Frames, device: str) -> 
     for _ in range(1 if device == "cpu" else 3):  # a GPU runs it as it is, records it, and replays it
         found = network.pipeline(frame, inverses)
     parts = fused_parts(
-        model.network, model.prototypes, model.clutter, model.head, width=model.width, height=model.height,
-        border=model.border, crops=torch.uint8, device=device,
+        model.network, model.prototypes, model.clutter, model.head, counts=model.counts, width=model.width,
+        height=model.height, border=model.border, crops=torch.uint8, device=device,
     )  # fmt: skip
     on_device = (
         torch.from_numpy(frame).to(device),
@@ -152,7 +152,8 @@ def agreement(network: Network, model: Bundled, frames: Frames, device: str) -> 
     )
     with torch.inference_mode():
         features = model.network(parts.warp(*on_device).cpu())
-        expected = torch_reference.match(features, model.prototypes, model.clutter, model.head)
+        banks = model.prototypes, model.clutter
+        expected = torch_reference.match(features, *banks, model.head, model.counts)
     apart = np.abs(found.neighbourhood[..., 1, 1] - expected.neighbourhood[..., 1, 1].numpy())
     error = float(np.nan_to_num(apart, nan=np.inf).max())
     same = float((found.index == expected.index.numpy()).mean())
@@ -167,8 +168,9 @@ def against_the_cpu(precision: str) -> str:
 
 def smaller(model: Bundled) -> Bundled:
     """For the interpreter: the same network on smaller crops, with few prototypes and little clutter."""
+    counts = None if model.counts is None else model.counts[:20]
     return dataclasses.replace(
-        model, width=32, height=32, prototypes=model.prototypes[:2], clutter=model.clutter[:20]
+        model, width=32, height=32, prototypes=model.prototypes[:2], clutter=model.clutter[:20], counts=counts
     )
 
 

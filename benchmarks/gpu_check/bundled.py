@@ -34,6 +34,7 @@ class Bundled:
     head: HeadSpec
     prototypes: Tensor  # float32 [K, C]
     clutter: Tensor  # float32 [N, C]
+    counts: Tensor | None  # float32 [N]; None: the bank is not compressed
     network: GraphNetwork
 
 
@@ -115,7 +116,9 @@ def read_bundle(path: Path) -> Bundled:
         raise ValueError(f"{path.name} is no bundle that can be read: {error}") from error
     graph = onnx_file.read(model)
     match = next(node for node in graph.nodes if node.operator == HEAD)
-    prototypes, clutter = (torch.from_numpy(graph.constants[name].copy()) for name in match.inputs[1:3])
+    prototypes, clutter, *counts = (
+        torch.from_numpy(graph.constants[name].copy()) for name in match.inputs[1:]
+    )
     size = manifest["model"]["input"]
     a = match.attributes
     return Bundled(
@@ -127,5 +130,6 @@ def read_bundle(path: Path) -> Bundled:
         head=HeadSpec(a["rule"], a["temperature"], a["clutter_weight"], a["peaks"]),
         prototypes=prototypes,
         clutter=clutter,
+        counts=counts[0] if counts else None,
         network=GraphNetwork(graph).eval(),
     )

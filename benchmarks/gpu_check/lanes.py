@@ -57,8 +57,9 @@ class Network:
         self.inverses = regions(model, frames.shape[1], frames.shape[2], batch)
         taken, dtype = Taken(device), PRECISIONS[precision]
         parts = fused_parts(
-            GraphCopy(model, dtype, device), model.prototypes, model.clutter, model.head, width=model.width,
-            height=model.height, border=model.border, crops=torch.uint8, dtype=dtype, device=device,
+            GraphCopy(model, dtype, device), model.prototypes, model.clutter, model.head, counts=model.counts,
+            width=model.width, height=model.height, border=model.border, crops=torch.uint8, dtype=dtype,
+            device=device,
         )  # fmt: skip
         self.pipeline = TorchPipeline(parts, device)
         for _ in range(0 if device == "cpu" else FIRST_CALLS):  # there is nothing to record on a CPU

@@ -66,13 +66,15 @@ def test_the_packaged_model_is_read_as_it_is(model: Bundled) -> None:
     banks = bundle.banks()
     np.testing.assert_array_equal(model.prototypes, banks["prototypes"])
     np.testing.assert_array_equal(model.clutter, banks["clutter"])
+    assert model.counts is not None, "the demo's clutter bank is compressed"
+    np.testing.assert_array_equal(model.counts, banks["counts"])
 
 
 def test_it_computes_what_onnx_runtime_does(model: Bundled) -> None:
     crops = np.random.default_rng(0).integers(0, 256, (1, model.height, model.width, 3), np.uint8)
     with torch.inference_mode():
         features = model.network(torch.from_numpy(crops))
-        found = match(features, model.prototypes, model.clutter, model.head)
+        found = match(features, model.prototypes, model.clutter, model.head, model.counts)
     assert features.is_contiguous(memory_format=torch.channels_last)
     with zipfile.ZipFile(BUNDLE) as file:
         session = onnxruntime.InferenceSession(file.read(GRAPH), providers=["CPUExecutionProvider"])

@@ -16,6 +16,7 @@ import onnx
 import pytest
 from fake_cuda import insisted, numpy_kernels
 from fake_tensorrt import plugin_api, plugin_kernels, plugins
+from safetensors.numpy import save
 from typer.testing import CliRunner
 
 import coke_edge
@@ -66,9 +67,9 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> tuple[Artifact, dict[s
 
 
 def bundle_with(path: Path, entries: dict[str, bytes], **head: Any) -> Bundle:
-    """The demo model with more entries, and other settings of its head."""
+    """The demo model with more entries and other settings of its head, uncalibrated: it may keep too few peaks."""
     demo = Bundle("demo")
-    model = demo.manifest.model
+    model = msgspec.structs.replace(demo.manifest.model, visibility=None)
     manifest = msgspec.structs.replace(
         demo.manifest, model=msgspec.structs.replace(model, head=dataclasses.replace(model.head, **head))
     )
@@ -78,9 +79,23 @@ def bundle_with(path: Path, entries: dict[str, bytes], **head: Any) -> Bundle:
 
 @pytest.fixture(scope="module")
 def person(tmp_path_factory: pytest.TempPathFactory, artifact: tuple[Artifact, dict[str, bytes]]) -> Bundle:
-    """The demo model with an fp16 graph and kernels."""
+    """The demo model with an fp16 graph, kernels, and a clutter bank that several programs share."""
+    clutter = np.random.default_rng(0).normal(size=(2560, 128)).astype(np.float32)
+    clutter /= np.linalg.norm(clutter, axis=1, keepdims=True)
+    bank = {"clutter": clutter, "counts": np.ones(len(clutter), np.float32)}
     graph = onnx.load_from_string(Bundle("demo").read("model.fp32.onnx"))
-    entries = {**artifact[1], "model.fp16.onnx": to_fp16(graph).SerializeToString()}
+    shapes = [value for value in graph.graph.value_info if value.name.removeprefix("bank.") not in bank]
+    del graph.graph.value_info[:]
+    graph.graph.value_info.extend(shapes)
+    for tensor in graph.graph.initializer:
+        if (name := tensor.name.removeprefix("bank.")) in bank:
+            tensor.CopyFrom(onnx.numpy_helper.from_array(bank[name], tensor.name))
+    entries = {
+        **artifact[1],
+        BANKS: save({"prototypes": Bundle("demo").banks()["prototypes"], **bank}),
+        "model.fp32.onnx": graph.SerializeToString(),
+        "model.fp16.onnx": to_fp16(graph).SerializeToString(),
+    }
     return bundle_with(tmp_path_factory.mktemp("bundle") / "person.coke", entries)
 
 
@@ -176,8 +191,6 @@ def test_the_launches_are_what_the_kernels_expect(
 def test_without_clutter_and_with_more_peaks(
     trt: Any, fake_cuda: Any, artifact: tuple[Artifact, dict[str, bytes]], tmp_path: Path
 ) -> None:
-    from safetensors.numpy import save
-
     banks = {
         "prototypes": Bundle("demo").banks()["prototypes"],
         "clutter": np.zeros((0, 128), np.float32),
@@ -197,7 +210,8 @@ def test_several_bundles_in_a_process(
     trt: Any, person: Bundle, artifact: tuple[Artifact, dict[str, bytes]], tmp_path: Path
 ) -> None:
     """A plugin is registered once; a head that launches it in another way has another name for it."""
-    other = bundle_with(tmp_path / "x.coke", artifact[1], peaks=2)
+    entries = {name: person.read(name) for name in person.manifest.entries}
+    other = bundle_with(tmp_path / "x.coke", entries, peaks=2)
     names = []
     for bundle, batch in ((person, Batch(1, 1, 2)), (person, Batch(1, 1, 4)), (other, Batch(1, 1, 4))):
         built(trt, artifact[0], bundle, EngineSpec("fp32", "plugin", batch))
