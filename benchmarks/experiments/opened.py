@@ -37,8 +37,10 @@ def open_run(run: Run, where: Places, folder: Path) -> Opened:
         occluders = Occluders(where.located(run.test.occluders))
         refuse_training_occluders(occluders.folder, str(folder))
     checkpoint = load_checkpoint(folder)
+    precision, device = chosen()
+    checkpoint.model.to(device)  # the calibration, too, runs where the test does
     checkpoint.spec = calibrated(checkpoint, run, where)
-    detector = Detector.from_backend(checkpoint.spec, open_backend(checkpoint, *chosen()))
+    detector = Detector.from_backend(checkpoint.spec, open_backend(checkpoint, precision, device))
     return Opened(checkpoint, detector, occluders)
 
 
