@@ -22,8 +22,7 @@ def fused_parts(
     clutter: Tensor,  # [N, C], unit rows; N may be 0
     head: HeadSpec,
     *,
-    counts: Tensor
-    | None = None,  # [N] how many vectors a row of a compressed clutter bank stands for; 1 each if None
+    counts: Tensor | None = None,  # [N], how many vectors each row of the clutter stands for; 1 each if None
     width: int,  # of a crop, in pixels
     height: int,
     border: Sequence[float],  # BGR, 0 … 255, fills crops outside the frame

@@ -44,6 +44,36 @@ def data_root() -> Path:
 
 
 @pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Threads of torch that wait for each other on a busy machine make half precision very slow."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def bfloat16_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Triton 3.9's interpreter keeps bfloat16 as uint16 and would multiply the bits: widen them before a dot."""
+    import numpy as np
+    import triton.language as tl
+    from triton.runtime.interpreter import InterpreterBuilder, TensorHandle
+
+    dot = InterpreterBuilder.create_dot
+
+    def widened(handle: TensorHandle) -> TensorHandle:
+        if handle.data.dtype != np.uint16:
+            return handle
+        return TensorHandle((handle.data.astype(np.uint32) << 16).view(np.float32), tl.float32)
+
+    monkeypatch.setattr(
+        InterpreterBuilder, "create_dot", lambda self, a, b, *rest: dot(self, widened(a), widened(b), *rest)
+    )
+
+
+@pytest.fixture
 def fake_cuda() -> Iterator[Any]:
     """A CUDA driver without a GPU (`fake_cuda.FakeCuda`), pretending one Orin; elsewhere there is no GPU at all.
 

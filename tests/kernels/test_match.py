@@ -9,38 +9,24 @@ import sys
 import numpy as np
 import pytest
 import torch
-import triton.language as tl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
-from triton.runtime.interpreter import InterpreterBuilder, TensorHandle
 
 from coke_edge.kernels import fused, plan, reference
 from coke_edge.kernels.reference import unit
 from coke_edge.kernels.spec import HeadSpec, Rule
 from coke_edge.kernels.targets import KernelError
 
-pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # numpy's, on NaN, in the interpreter
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::RuntimeWarning"),  # numpy's, on NaN, in the interpreter
+    pytest.mark.usefixtures("bfloat16_products"),
+]
 
 RULES: list[Rule] = ["similarity", "margin", "log_odds"]
 DTYPES = [torch.float16, torch.bfloat16, torch.float32]
 TOLERANCE = 4e-6  # of a float32 sum of 512 products, and of ĉ, whatever the dtype of the inputs
-
-
-@pytest.fixture(autouse=True)
-def bfloat16_products(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Triton 3.9's interpreter keeps bfloat16 as uint16 and would multiply the bits: widen them before a dot."""
-    dot = InterpreterBuilder.create_dot
-
-    def widened(handle: TensorHandle) -> TensorHandle:
-        if handle.data.dtype != np.uint16:
-            return handle
-        return TensorHandle((handle.data.astype(np.uint32) << 16).view(np.float32), tl.float32)
-
-    monkeypatch.setattr(
-        InterpreterBuilder, "create_dot", lambda self, a, b, *rest: dot(self, widened(a), widened(b), *rest)
-    )
 
 
 @dataclasses.dataclass

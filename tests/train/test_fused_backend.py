@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from types import SimpleNamespace
 
 import msgspec
@@ -27,17 +26,10 @@ from coke_edge.train.torch_backend import TorchBackend
 
 WIDTH, HEIGHT = 64, 32  # as small as the backbone takes, but not square
 FRAME = np.random.default_rng(0).integers(0, 256, (90, 140, 3), dtype=np.uint8)
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 # By whole pixels, partly beyond the border: no two ways to interpolate differ.
 SHIFTS = [np.array([[1.0, 0, -dx], [0, 1.0, -dy]]) for dx, dy in ((-7, 70),)]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Threads that wait for each other on a busy machine make half precision very slow."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

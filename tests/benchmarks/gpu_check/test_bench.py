@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import sys
 import time
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -33,16 +33,10 @@ from coke_edge.bundle import Bundle
 from coke_edge.kernels.reference import Peaks
 from coke_edge.kernels.torch_reference import match
 
-pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # numpy's, on −∞, in the interpreter
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Threads that wait for each other make a busy machine slow."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::RuntimeWarning"),  # numpy's, on −∞, in the interpreter
+    pytest.mark.usefixtures("one_thread"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -179,6 +173,22 @@ def test_a_network_that_breaks_or_is_wrong_is_a_row(monkeypatch: pytest.MonkeyPa
     small = bench.smaller(model)
     row = bench.agreement(Wrong(), small, bench.generated(), "cpu")  # type: ignore[arg-type]
     assert row["status"] == FAILED
+
+
+def test_a_network_that_counts_each_row_of_the_clutter_bank_once_is_wrong(model: Bundled) -> None:
+    small, frames = bench.smaller(model), bench.generated()
+    right = lanes.Network(small, "fp32", 1, frames, "cpu")
+    wrong = lanes.Network(dataclasses.replace(small, counts=None), "fp32", 1, frames, "cpu")
+    statuses = [bench.agreement(network, small, frames, "cpu")["status"] for network in (right, wrong)]
+    assert statuses == [PASSED, FAILED]
+
+
+def test_a_peak_that_neither_has_is_no_difference() -> None:
+    inf, nan = np.inf, np.nan
+    found = bench.apart(
+        *(np.array(row, np.float32) for row in ([-inf, -inf, nan, 0.5], [-inf, 0.5, 0.5, 0.25]))
+    )
+    assert found.tolist() == [0, inf, inf, 0.25]
 
 
 class Instant:

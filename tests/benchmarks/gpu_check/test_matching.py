@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
-from triton.runtime.interpreter import InterpreterBuilder
 
 from coke_edge.benchmarks.gpu_check import cases, matching
 from coke_edge.benchmarks.gpu_check.agreement import agreement
@@ -35,21 +32,8 @@ def test_the_kernels_pass_in_the_interpreter(monkeypatch: pytest.MonkeyPatch) ->
     assert all(0 <= one["error"] < 1e-6 for one in found)
 
 
+@pytest.mark.usefixtures("bfloat16_products")
 def test_bfloat16_passes_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Triton 3.9's interpreter would multiply the bits of bfloat16, so they are widened before a product."""
-    import triton.language as tl
-    from triton.runtime.interpreter import TensorHandle
-
-    dot = InterpreterBuilder.create_dot
-
-    def widened(handle: Any) -> Any:
-        if handle.data.dtype != np.uint16:
-            return handle
-        return TensorHandle((handle.data.astype(np.uint32) << 16).view(np.float32), tl.float32)
-
-    monkeypatch.setattr(
-        InterpreterBuilder, "create_dot", lambda self, a, b, *rest: dot(self, widened(a), widened(b), *rest)
-    )
     monkeypatch.setattr(
         matching, "cases", lambda dtype, small: [Case((2, 48, 3, 5, 4, 70), dtype, "margin", True, 2)]
     )
