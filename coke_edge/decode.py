@@ -28,27 +28,31 @@ def decode(
     crop_xy = cells_to_crop(column + step[..., 0], row + step[..., 1], spec.stride)  # [B, K, M, 2]
     missing = peaks.index == NO_PEAK
     crop_xy[missing] = np.nan
+    at_best = best(peaks)
     visible = visibility(peaks, spec.visibility)
+    at_best[:, missing[..., 0]] = np.nan
     objects = []
     for b, (affine, box) in enumerate(zip(affines, boxes, strict=True)):
         xy = transform(invert(affine), crop_xy[b])
-        similarity, clutter, soft_clutter = (
-            np.where(missing[b, :, 0], np.nan, quantity[b, :, 0].astype(np.float64))
-            for quantity in (peaks.similarity, peaks.clutter, peaks.soft_clutter)
-        )
         objects.append(
             Keypoints(
                 layout=spec.keypoints,
                 xy=xy[:, 0],
-                similarity=similarity,
-                clutter=clutter,
-                soft_clutter=soft_clutter,
+                similarity=at_best[0, b],
+                clutter=at_best[1, b],
+                soft_clutter=at_best[2, b],
                 visible=visible[b],
                 box=np.asarray(box, dtype=np.float64),
                 alternatives=xy if xy.shape[1] > 1 else None,
             )
         )
     return objects
+
+
+def best(peaks: Peaks) -> NDArray[np.float64]:
+    """s, c and ĉ [3, B, K] of the best peaks."""
+    quantities = (peaks.similarity, peaks.clutter, peaks.soft_clutter)
+    return np.array([quantity[..., 0] for quantity in quantities], np.float64)
 
 
 def shown(affine: Affine, size: InputSpec) -> NDArray[np.float64]:
@@ -64,15 +68,13 @@ def sub_cell(neighbourhood: NDArray[np.float32]) -> NDArray[np.float64]:
     Each axis has its own parabola through the centre and its two neighbours; at the border of the map, where
     a neighbour is −∞, the step along that axis is 0.
     """
-    q = neighbourhood.astype(np.float64)
-    centre = q[..., 1, 1]
-    before = np.stack([q[..., 1, 0], q[..., 0, 1]], axis=-1)
-    after = np.stack([q[..., 1, 2], q[..., 2, 1]], axis=-1)
-    known = np.isfinite(before) & np.isfinite(after) & np.isfinite(centre)[..., None]
-    rise = np.subtract(after, before, out=np.zeros_like(after), where=known)
-    bend = np.subtract(2 * centre[..., None], before + after, out=np.zeros_like(after), where=known)
-    step = np.divide(rise, 2 * bend, out=np.zeros_like(rise), where=bend > 0)
-    return np.asarray(np.clip(step, -0.5, 0.5))
+    q = neighbourhood.reshape(*neighbourhood.shape[:-2], 9).astype(np.float64)
+    centre, before, after = q[..., 4:5], q[..., 3:0:-2], q[..., 5::2]  # left and above; right and below
+    with np.errstate(invalid="ignore"):  # −∞ less −∞
+        rise, bend = after - before, 2 * centre - (before + after)
+        known = (bend > 0) & (bend < np.inf)
+    step = np.divide(rise, 2 * bend, out=np.zeros_like(rise), where=known)
+    return np.asarray(np.maximum(np.minimum(step, 0.5), -0.5))
 
 
 def visibility(peaks: Peaks, spec: VisibilitySpec | None) -> NDArray[np.float64]:
@@ -86,19 +88,17 @@ def visibility(peaks: Peaks, spec: VisibilitySpec | None) -> NDArray[np.float64]
 
 def readings(peaks: Peaks, evidence: EvidenceSpec | None) -> NDArray[np.float64]:
     """What P(visible) is judged by [B, K, Q]: s, c, ĉ of the best peak and, if asked for, e; 0 without a peak."""
-    missing = peaks.index[..., 0] == NO_PEAK
-    quantities = [quantity[..., 0].astype(np.float64) for quantity in peaks[1:4]]
+    quantities = list(best(peaks))
     if evidence is not None:
         quantities.append(
             soft_maximum(peaks.neighbourhood[..., : evidence.peaks, :, :], evidence.temperature)
         )
-    return np.where(missing[..., None], 0.0, np.stack(quantities, axis=-1))
+    found = np.stack(quantities, axis=-1)
+    found[peaks.index[..., 0] == NO_PEAK] = 0.0
+    return found
 
 
 def soft_maximum(q: NDArray[np.float32], temperature: float) -> NDArray[np.float64]:
     """τ·log Σ exp(q / τ) [B, K] of the scores [B, K, M, 3, 3]; −∞ where there is none."""
-    flat = q.reshape(*q.shape[:2], -1).astype(np.float64)
-    top = flat.max(axis=-1)
-    above = flat - np.where(np.isfinite(top), top, 0.0)[..., None]
-    with np.errstate(divide="ignore"):  # log 0 of a keypoint without a peak
-        return np.asarray(top + temperature * np.log(np.exp(above / temperature).sum(axis=-1)))
+    exponents = q.reshape(*q.shape[:2], -1) / np.float64(temperature)
+    return np.asarray(temperature * np.logaddexp.reduce(exponents, axis=-1))

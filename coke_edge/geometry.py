@@ -38,10 +38,15 @@ def box_to_crop(box: ArrayLike, width: int, height: int, margin: float = 1.0) ->
 
 
 def invert(affine: ArrayLike) -> Affine:
-    """The inverse [2, 3] of an affine [2, 3]."""
-    a = np.asarray(affine, dtype=np.float64)
-    linear = np.linalg.inv(a[:, :2])
-    return np.concatenate([linear, -linear @ a[:, 2:]], axis=1)
+    """The inverse [2, 3] of an affine [2, 3]. Raises ValueError if it has none."""
+    # Written out: for every frame, and with the caches full of a network np.linalg takes ten times as long.
+    (a, b, x), (c, d, y) = np.asarray(affine, dtype=np.float64).tolist()
+    determinant = a * d - b * c
+    if not determinant:
+        raise ValueError(f"the affine {affine!r} puts everything on a line: it has no inverse")
+    inverse = np.array([[d, -b, b * y - d * x], [-c, a, c * x - a * y]])
+    inverse /= determinant
+    return inverse
 
 
 def transform(affine: ArrayLike, points: ArrayLike) -> NDArray[np.float64]:

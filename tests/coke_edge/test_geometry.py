@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from coke_edge.geometry import box_to_crop, cells_to_crop, crop_to_cells, frame_box, invert, transform
@@ -39,6 +39,19 @@ def test_invert_undoes(
 ) -> None:
     affine = box_to_crop(box, width, height)
     np.testing.assert_allclose(transform(invert(affine), transform(affine, points)), points, atol=1e-6)
+
+
+@given(st.lists(st.floats(-100, 100), min_size=6, max_size=6))
+def test_invert_undoes_turns_and_shears(values: list[float]) -> None:
+    affine = np.reshape(values, (2, 3))
+    assume(abs(np.linalg.det(affine[:, :2])) > 1)
+    points = [(0.0, 0.0), (3.0, -1.0), (-2.0, 5.0)]
+    np.testing.assert_allclose(transform(invert(affine), transform(affine, points)), points, atol=1e-6)
+
+
+def test_what_puts_all_on_a_line_has_no_inverse() -> None:
+    with pytest.raises(ValueError, match="no inverse"):
+        invert([[1.0, 2.0, 0.0], [2.0, 4.0, 5.0]])
 
 
 @pytest.mark.parametrize("box", [(0, 0, 0, 5), (5, 0, 1, 5), (0, 0, np.nan, 5), (0, 0, np.inf, 5)])
