@@ -144,7 +144,8 @@ def tidy(model: ir.Model) -> None:
 def append_head(model: ir.Model, spec: ModelSpec, banks: Banks) -> None:
     """Add the node `coke::Match`, its definition and its banks; its outputs become those of the graph."""
     graph = model.graph
-    function = head.match_function(spec.head, len(banks.clutter), banks.counts is not None)
+    map_size = (spec.input.height // spec.stride, spec.input.width // spec.stride)
+    function = head.match_function(spec.head, len(banks.clutter), banks.counts is not None, map_size)
     shape: list[int | str] = [BATCH, len(banks.prototypes), spec.head.peaks]
     index, *_, neighbourhood = outputs = [
         ir.Value(name=name, type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape(shape))

@@ -29,6 +29,7 @@ INFINITY = float("inf")
 TO_THE_END = 2**62
 
 Value = ir.Value
+Size = Value | list[int]
 
 
 class Op(Protocol):
@@ -37,27 +38,30 @@ class Op(Protocol):
     def __getattr__(self, operator: str) -> Callable[..., Value]: ...
 
 
-def match_function(head: HeadSpec, clutter_rows: int, weighted: bool) -> ir.Function:
+def match_function(
+    head: HeadSpec, clutter_rows: int, weighted: bool, map_size: tuple[int, int] | None = None
+) -> ir.Function:
     """The definition of `coke::Match` for this head, `clutter_rows` = N ≥ 0, with or without counts.
 
     Inputs: features [B, C, H, W] of any float type, prototypes [K, C], clutter [N, C] and, if `weighted`,
-    counts [N], all float32. Outputs: those of `kernels.reference.Peaks`. B, H and W may be unknown.
+    counts [N], all float32. Outputs: those of `kernels.reference.Peaks`. B may be unknown; so may H and W, unless
+    `map_size` (H, W) says them: then a dozen nodes that would find them in every run are constants.
     """
 
     def body(op: Op, features: Value, prototypes: Value, *clutter_and_counts: Value) -> list[Value]:
-        size = op.Shape(features, start=2)  # [2] H, W
+        size: Size = list(map_size) if map_size else op.Shape(features, start=2)  # [2] H, W
         bank = Bank(op, head, *clutter_and_counts) if clutter_rows else EmptyBank(op)
 
         # What the rule subtracts must be known at every cell; the rest only at the peaks.
         respond = {"similarity": None, "margin": bank.hard, "log_odds": bank.soft}[head.rule]
         cells: UnitCells | RawCells
         if respond:
-            cells = UnitCells(op, features)
-            similarity = cells.similarity(prototypes)  # [B, K, H·W]
+            cells = UnitCells(op, features, prototypes)
+            similarity = cells.similarity()  # [B, K, H·W]
             score = op.Sub(similarity, by_map(op, respond(bank.products(cells.rows))))
         else:
-            cells = RawCells(op, features)
-            score = similarity = cells.similarity(prototypes)
+            cells = RawCells(op, features, prototypes)
+            score = similarity = cells.similarity()
         score = op.Where(op.IsNaN(score), -INFINITY, score)
         padded = pad_map(op, score, size)  # [B, K, H+2, W+2]
         candidates = score if head.peaks == 1 else local_maxima(op, padded)  # the best of all is always one
@@ -143,18 +147,18 @@ class EmptyBank:
 class UnitCells:
     """Features as unit rows, turned and divided at every cell: for a rule that meets the clutter bank at every cell."""
 
-    def __init__(self, op: Op, features: Value) -> None:
-        """Features [B, C, H, W]."""
-        self.op = op
+    def __init__(self, op: Op, features: Value, prototypes: Value) -> None:
+        """Features [B, C, H, W], prototypes [K, C]."""
+        self.op, self.prototypes = op, prototypes
         rows = op.Transpose(cell_columns(op, features), perm=[0, 2, 1])
         # A product, not a reduction: ONNX Runtime would reduce before it transposes, along the slow axis.
-        ones = op.Expand(1.0, op.Concat(op.Shape(features, start=1, end=2), [1], axis=0))  # [C, 1]
+        ones = op.Expand(1.0, op.Concat(channels(op, prototypes), [1], axis=0))  # [C, 1]
         length = op.Sqrt(op.MatMul(op.Mul(rows, rows), ones))
         self.rows = op.Div(rows, op.Max(length, EPSILON))  # [B, H·W, C]
 
-    def similarity(self, prototypes: Value) -> Value:
-        """With prototypes [K, C]: [B, K, H·W]."""
-        return by_map(self.op, self.op.MatMul(self.rows, self.op.Transpose(prototypes, perm=[1, 0])))
+    def similarity(self) -> Value:
+        """[B, K, H·W]."""
+        return by_map(self.op, self.op.MatMul(self.rows, self.op.Transpose(self.prototypes, perm=[1, 0])))
 
     def at(self, places: Value) -> Value:
         """Unit rows of cells [B, P]: [B, P, C]."""
@@ -164,25 +168,30 @@ class UnitCells:
 class RawCells:
     """Features as they are: K scores of each cell are divided by its length, and the peaks alone are turned."""
 
-    def __init__(self, op: Op, features: Value) -> None:
-        """Features [B, C, H, W]."""
-        self.op = op
+    def __init__(self, op: Op, features: Value, prototypes: Value) -> None:
+        """Features [B, C, H, W], prototypes [K, C]."""
+        self.op, self.prototypes = op, prototypes
         self.columns = cell_columns(op, features)
-        ones = op.Expand(1.0, op.Concat([1], op.Shape(features, start=1, end=2), axis=0))  # [1, C]
+        ones = op.Expand(1.0, op.Concat([1], channels(op, prototypes), axis=0))  # [1, C]
         length = op.Sqrt(op.MatMul(ones, op.Mul(self.columns, self.columns)))
         self.length = op.Max(length, EPSILON)  # [B, 1, H·W]
 
-    def similarity(self, prototypes: Value) -> Value:
-        """With prototypes [K, C]: [B, K, H·W]."""
-        return self.op.Div(self.op.MatMul(prototypes, self.columns), self.length)
+    def similarity(self) -> Value:
+        """[B, K, H·W]."""
+        return self.op.Div(self.op.MatMul(self.prototypes, self.columns), self.length)
 
     def at(self, places: Value) -> Value:
         """Unit rows of cells [B, P]: [B, P, C]."""
         op = self.op
         across = op.Unsqueeze(places, [1])  # [B, 1, P]
-        channels = op.Concat([1], op.Shape(self.columns, start=1, end=2), [1], axis=0)
-        columns = op.GatherElements(self.columns, op.Expand(across, channels), axis=2)  # [B, C, P]
+        every = op.Concat([1], channels(op, self.prototypes), [1], axis=0)
+        columns = op.GatherElements(self.columns, op.Expand(across, every), axis=2)  # [B, C, P]
         return by_map(op, op.Div(columns, op.GatherElements(self.length, across, axis=2)))
+
+
+def channels(op: Op, prototypes: Value) -> Value:
+    """C, asked of the prototypes: they are a constant of the graph, where the features' batch is not."""
+    return op.Shape(prototypes, start=1)
 
 
 def cell_columns(op: Op, features: Value) -> Value:
@@ -195,21 +204,27 @@ def by_map(op: Op, rows: Value) -> Value:
     return op.Transpose(rows, perm=[0, 2, 1])
 
 
-def pad_map(op: Op, score: Value, size: Value) -> Value:
+def pad_map(op: Op, score: Value, size: Size) -> Value:
     """[B, K, H·W] → [B, K, H+2, W+2] with a frame of −∞."""
     score_map = op.Reshape(score, op.Concat([0, 0], size, axis=0))
     return op.Pad(score_map, [0, 0, 1, 1, 0, 0, 1, 1], -INFINITY)
 
 
 def local_maxima(op: Op, padded: Value) -> Value:
-    """Padded scores [B, K, H+2, W+2] → [B, K, H·W], −∞ where the cell is no local maximum."""
-    ends = (-2, -1, TO_THE_END)
-    before, centre, after = (
-        [op.Slice(padded, [i, j], [ends[i], ends[j]], [2, 3]) for i, j in (divmod(n, 3) for n in places)]
-        for places in ((0, 1, 2, 3), (4,), (5, 6, 7, 8))
-    )
-    maximal = op.And(op.Greater(centre[0], op.Max(*before)), op.GreaterOrEqual(centre[0], op.Max(*after)))
-    return op.Reshape(op.Where(maximal, centre[0], -INFINITY), [0, 0, -1])
+    """Padded scores [B, K, H+2, W+2] → [B, K, H·W], −∞ where the cell is no local maximum.
+
+    Among equal neighbours the first one is: a cell is larger than the four before it and no smaller than those after.
+    """
+
+    def part(values: Value, rows: tuple[int, int], columns: tuple[int, int]) -> Value:
+        starts, ends = zip(rows, columns, strict=True)
+        return op.Slice(values, list(starts), list(ends), [2, 3])
+
+    centre, left, right = (part(padded, (1, -1), columns) for columns in ((1, -1), (0, -2), (2, TO_THE_END)))
+    rows = op.MaxPool(padded, kernel_shape=[1, 3])  # [B, K, H+2, W], of three cells side by side
+    above, below = (part(rows, lines, (0, TO_THE_END)) for lines in ((0, -2), (2, TO_THE_END)))
+    maximal = op.And(op.Greater(centre, op.Max(above, left)), op.GreaterOrEqual(centre, op.Max(below, right)))
+    return op.Reshape(op.Where(maximal, centre, -INFINITY), [0, 0, -1])
 
 
 def best_cells(op: Op, candidates: Value, peaks: int) -> tuple[Value, Value]:
@@ -224,7 +239,7 @@ def best_cells(op: Op, candidates: Value, peaks: int) -> tuple[Value, Value]:
     return op.Where(found, order, 0), found
 
 
-def neighbourhoods(op: Op, padded: Value, size: Value, cell: Value, peaks: int) -> Value:
+def neighbourhoods(op: Op, padded: Value, size: Size, cell: Value, peaks: int) -> Value:
     """Padded scores [B, K, H+2, W+2] around cells [B, K, M] → [B, K, M, 3, 3].
 
     Cell i·W + j is the centre of the padded map's square with its upper left corner at i·(W + 2) + j.
