@@ -30,9 +30,15 @@ Array = NDArray[np.generic]
 RunHead = Callable[..., Peaks]
 
 
-def head_model(head: HeadSpec, clutter_rows: int, weighted: bool, features: int) -> onnx.ModelProto:
-    """A model of the node alone, all its inputs free; no dimension is known."""
-    function = ir.to_proto(match_function(head, clutter_rows, weighted))
+def head_model(
+    head: HeadSpec,
+    clutter_rows: int,
+    weighted: bool,
+    features: int,
+    map_size: tuple[int, int] | None = None,
+) -> onnx.ModelProto:
+    """A model of the node alone, all its inputs free; no dimension is known to it beside the function's."""
+    function = ir.to_proto(match_function(head, clutter_rows, weighted, map_size))
     given = [f"{name}_in" for name in function.input]  # an output is called clutter, too
     node = helper.make_node(NAME, given, Peaks._fields, domain=DOMAIN, **attributes(head))
     inputs = [
@@ -54,10 +60,14 @@ def head_model(head: HeadSpec, clutter_rows: int, weighted: bool, features: int)
 
 @functools.lru_cache(maxsize=256)
 def head_session(
-    head: HeadSpec, clutter_rows: int, weighted: bool, features: int
+    head: HeadSpec,
+    clutter_rows: int,
+    weighted: bool,
+    features: int,
+    map_size: tuple[int, int] | None = None,
 ) -> onnxruntime.InferenceSession:
     """The node in ONNX Runtime."""
-    model = head_model(head, clutter_rows, weighted, features)
+    model = head_model(head, clutter_rows, weighted, features, map_size)
     onnx.checker.check_model(model, full_check=True)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = 1, 3
@@ -71,10 +81,17 @@ def run_head() -> RunHead:
     """`match` of numpy's signature, computed by ONNX Runtime from the function in standard operators."""
 
     def run(
-        features: Array, prototypes: Array, clutter: Array, head: HeadSpec, counts: Array | None = None
+        features: Array,
+        prototypes: Array,
+        clutter: Array,
+        head: HeadSpec,
+        counts: Array | None = None,
+        size_known: bool = False,
     ) -> Peaks:
         kind = helper.np_dtype_to_tensor_dtype(features.dtype)
-        session = head_session(head, len(clutter), counts is not None, kind)
+        height, width = features.shape[2:]
+        size = (height, width) if size_known else None
+        session = head_session(head, len(clutter), counts is not None, kind, size)
         arrays = [features, prototypes, clutter, *([] if counts is None else [counts])]
         names = [node.name for node in session.get_inputs()]
         return Peaks(*session.run(list(Peaks._fields), dict(zip(names, arrays, strict=True))))

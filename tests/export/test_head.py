@@ -44,6 +44,7 @@ def assert_close(actual: Peaks, expected: Peaks, tolerance: float = 4e-6) -> Non
     width=st.integers(1, 9),
     clutter=st.sampled_from((0, 1, 37)),
     weighted=st.booleans(),
+    size_known=st.booleans(),
     nan=st.booleans(),
     seed=st.integers(0, 2**32 - 1),
 )
@@ -59,6 +60,7 @@ def test_equals_the_definition(
     width: int,
     clutter: int,
     weighted: bool,
+    size_known: bool,
     nan: bool,
     seed: int,
 ) -> None:
@@ -76,7 +78,7 @@ def test_equals_the_definition(
     counts = rng.integers(1, 50, clutter).astype(np.float32) if weighted else None
     head = HeadSpec(rule, temperature, 0.005, peaks)
     expected = reference.match(features, prototypes, bank, head, counts)
-    actual = run_head(features, prototypes, bank, head, counts)
+    actual = run_head(features, prototypes, bank, head, counts, size_known)
     # exp and log of equal cells may differ in the last bit, so ties of one channel are compared elsewhere.
     if channels > 1:
         assert_close(actual, expected)
@@ -159,6 +161,15 @@ def test_uses_standard_operators_only_and_meets_the_bank_no_more_than_needed() -
 
     # Lengths, the prototypes, and the clutter at the peaks; only margin and log-odds need it at every cell.
     assert (matmuls("similarity"), matmuls("margin"), matmuls("log_odds")) == (3, 4, 4)
+
+
+def test_a_known_size_is_asked_of_nobody() -> None:
+    def asked(size: Any) -> list[str]:
+        function = match_function(HeadSpec("similarity", 0.07, 0.005, 4), 10, weighted=True, map_size=size)
+        return [node.inputs[0].name for node in function if node.op_type == "Shape"]  # type: ignore[union-attr, misc]
+
+    assert "features" in asked(None)
+    assert "features" not in asked((24, 24))
 
 
 def test_every_form_has_the_same_signature() -> None:
