@@ -19,6 +19,7 @@ from coke_edge.cli.occlusion import (
     levels_json,
     plan_occlusion,
     show_levels,
+    warn_of_written_occluders,
 )
 from coke_edge.cli.split import SplitName
 from coke_edge.errors import CokeError
@@ -73,6 +74,7 @@ def evaluate_model(
     data = with_azimuth(data, azimuth)
     detector = open_model(model, backend, precision, accelerator)
     dataset = load_dataset(data, split.value)
+    warn_of_written_occluders(data, model)
     console = Console(stderr=True)
     options: dict[str, Any] = {
         "thresholds": chosen,

@@ -71,13 +71,28 @@ def plan_occlusion(occlusion: str | None, occluders: str | None, report: object,
 
 def warn_of_training_occluders(occluders: Occluders, model: str) -> None:
     """Raise CokeError if the model was trained with these; print a warning if that cannot be ruled out."""
-    from rich.console import Console
-
     from coke_edge.train.occluder_overlap import refuse_training_occluders
 
-    warning = refuse_training_occluders(occluders.folder, model)
-    if warning:
-        say(Console(stderr=True), f"Warning: {warning}.")
+    warn(refuse_training_occluders(occluders.folder, model))
+
+
+def warn_of_written_occluders(data: str, model: str) -> None:
+    """The same for a data set of images that `coke-edge data occlude` wrote; nothing for any other."""
+    from coke_edge.train.data.occluded_names import read_written
+    from coke_edge.train.data.spec import parse_spec
+    from coke_edge.train.written_overlap import refuse_written_occluders
+
+    spec = parse_spec(data)
+    if spec.scheme == "occluded" or (spec.scheme == "occluded-pascal3d" and read_written(spec.path)):
+        warn(refuse_written_occluders(spec.path, model))
+
+
+def warn(text: str | None) -> None:
+    """Print a warning, if there is one."""
+    from rich.console import Console
+
+    if text:
+        say(Console(stderr=True), f"Warning: {text}.")
 
 
 def levels_json(results: Sequence[LevelResult], plan: Plan, seed: int) -> str:

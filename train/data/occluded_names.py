@@ -12,19 +12,24 @@ import msgspec
 from coke_edge.errors import DataError
 from coke_edge.files import is_there
 from coke_edge.train.data.sample import KeypointDataset, Sample, Split
+from coke_edge.train.occluders import Part
 
 VERSION = 2  # raise it when the files of a seed change
 INFO = "occluded.json"
+FOLDER, SUMMARY = "occluder_folder", "summary"  # in it, but no part of what decides the images
 OBJECT = re.compile(r"#(\d+)$")  # of the keys of …
 RECORDS = ("pascal3d", "objectnet3d")  # … these: the number of the object in its record
 
 
 class Written(msgspec.Struct):
-    """What `occluded.json` says of the data set that was covered."""
+    """What `occluded.json` says of the data set that was covered, and of what covers it."""
 
     version: int
     data: str  # its scheme
     split: Split
+    occluder_folder: str = ""  # its last word
+    occluder_part: Part = ""
+    occluder_files: dict[str, int] = {}  # names and sizes in bytes
 
 
 class Place(NamedTuple):

@@ -33,7 +33,9 @@ from coke_edge.files import beside
 from coke_edge.stream.images import read_image, write_image
 from coke_edge.train.data.joint import SEPARATOR
 from coke_edge.train.data.occluded_names import (
+    FOLDER,
     INFO,
+    SUMMARY,
     VERSION,
     Place,
     folder_of,
@@ -88,7 +90,8 @@ def write_occluded(
                     progress(before + done, len(levels) * len(places))
 
             summaries.append(_write_level(temporary, dataset, places, level, occluders, seed, tell))
-        content = {**info, "summary": [summary._asdict() for summary in summaries]}
+        told = {FOLDER: occluders.folder.folder.resolve().name, SUMMARY: [one._asdict() for one in summaries]}
+        content = {**info, **told}
         (temporary / INFO).write_bytes(msgspec.json.format(msgspec.json.encode(content)) + b"\n")
         temporary.replace(out)
     except OSError as error:
@@ -109,7 +112,6 @@ def describe(
         objects.update(sample.visibility.tobytes() + msgspec.json.encode(_meta_of(sample)))
     scoring = (dataset.normaliser, dataset.unscored, dataset.counts_hidden, dict(dataset.left_out))
     objects.update(msgspec.json.encode(scoring))
-    files = sha256("\n".join(f"{path.name} {path.stat().st_size}" for path in occluders.files).encode())
     return {
         "version": VERSION,
         "data": scheme_of(dataset),
@@ -118,9 +120,8 @@ def describe(
         "objects_sha256": objects.hexdigest(),
         "levels": list(levels),
         "seed": seed,
-        "occluders": len(occluders.files),
-        "occluders_part": occluders.folder.part,
-        "occluders_sha256": files.hexdigest(),  # of names and sizes
+        "occluder_part": occluders.folder.part,
+        "occluder_files": {path.name: path.stat().st_size for path in occluders.files},
     }
 
 
@@ -128,7 +129,8 @@ def _summaries_of(path: Path, info: Mapping[str, Any]) -> list[LevelSummary] | N
     """What was said when the folder was written; None if it holds something else."""
     try:
         content = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-        summaries = msgspec.convert(content.pop("summary"), list[dict[str, Any]])
+        content.pop(FOLDER)
+        summaries = msgspec.convert(content.pop(SUMMARY), list[dict[str, Any]])
         return [LevelSummary(**summary) for summary in summaries] if content == info else None
     except (OSError, msgspec.DecodeError, msgspec.ValidationError, KeyError, TypeError):
         return None

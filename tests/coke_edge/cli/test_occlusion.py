@@ -95,6 +95,15 @@ def test_written_images_give_the_figures_of_the_fly(folder: Path, tmp_path: Path
     assert disk["covered_auroc"] is not None
 
 
+def test_written_images_are_held_against_the_training_as_well(folder: Path, tmp_path: Path) -> None:
+    photos = f"{folder / 'photos'}?part=train"
+    invoke(
+        data.app, "occlude", f"lsp:{folder / 'lsp'}", tmp_path / "o", "--levels", "L1", "--occluders", photos
+    )
+    with pytest.raises(CokeError, match=r"took occluders from .* of the .* photos"):
+        invoke(eval_command.app, folder / "run", "--data", f"occluded:{tmp_path / 'o'}?level=L1")
+
+
 def test_the_clean_level_needs_no_occluders(folder: Path) -> None:
     clean = json.loads(measure(folder, "--occlusion", "L0", "--limit", 1, "--json").stdout)
     assert clean["occluders"] is None
