@@ -47,7 +47,7 @@ lint: $(VENV)/.dev
 types: $(VENV)/.dev
 	rm -rf build/types && mkdir -p build/types/coke_edge
 	ln -s $(addprefix $(CURDIR)/,$(wildcard coke_edge/*) kernels export train benchmarks) build/types/coke_edge/
-	MYPYPATH=build/types $(BIN)/mypy
+	MYPYPATH=build/types MYPY_NUM_WORKERS=2 $(BIN)/mypy
 
 bench: $(VENV)/.runtime  ## latency, stages, start-up and memory of the demo model on this machine, with raw samples
 	$(BIN)/coke-edge bench demo --threads 1,2 --out out/bench --report
@@ -110,7 +110,8 @@ $(VENV)/.runtime: pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check -e .
 	touch $@
 
+# Not compiled in advance: tens of thousands of files, of which the tests import few.
 $(VENV)/.dev: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[dev]"
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile -e ".[dev]"
 	touch $@ $(VENV)/.runtime
