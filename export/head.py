@@ -45,7 +45,7 @@ def match_function(
 
     Inputs: features [B, C, H, W] of any float type, prototypes [K, C], clutter [N, C] and, if `weighted`,
     counts [N], all float32. Outputs: those of `kernels.reference.Peaks`. B may be unknown; so may H and W, unless
-    `map_size` (H, W) says them: then a dozen nodes that would find them in every run are constants.
+    `map_size` (H, W) says them: then what would be computed from them in every run is constant.
     """
 
     def body(op: Op, features: Value, prototypes: Value, *clutter_and_counts: Value) -> list[Value]:
