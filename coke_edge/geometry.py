@@ -39,7 +39,7 @@ def box_to_crop(box: ArrayLike, width: int, height: int, margin: float = 1.0) ->
 
 def invert(affine: ArrayLike) -> Affine:
     """The inverse [2, 3] of an affine [2, 3]. Raises ValueError if it has none."""
-    # Written out: after a network, whose data fill the caches, np.linalg costs every frame more (benchmarks/NOTES-cpu.md).
+    # Written out: after a network, np.linalg costs every frame more (benchmarks/NOTES-cpu.md).
     (a, b, x), (c, d, y) = np.asarray(affine, dtype=np.float64).tolist()
     determinant = a * d - b * c
     if not determinant:

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -133,3 +134,14 @@ def detector_of() -> Callable[..., Detector]:
         return Detector.from_backend(spec, TorchBackend(SimpleNamespace(model=world.model, spec=spec)))
 
     return detector_of
+
+
+@pytest.fixture
+def says_of_its_trainings(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """The name of a model of which a module learns these stages, and whether it is a bundle."""
+
+    def make(module: Any, *stages: Any, is_bundle: bool = False) -> str:
+        monkeypatch.setattr(module, "recorded_stages", lambda _: (list(stages), is_bundle))
+        return "runs/1"
+
+    return make

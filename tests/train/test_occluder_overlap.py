@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -17,14 +18,9 @@ from coke_edge.train.occluders import OccluderFolder
 
 
 @pytest.fixture
-def trained(monkeypatch: pytest.MonkeyPatch):
+def trained(says_of_its_trainings):
     """A model that says this of its trainings."""
-
-    def make(*stages: Stage, is_bundle: bool = False) -> str:
-        monkeypatch.setattr(occluder_overlap, "recorded_stages", lambda _: (list(stages), is_bundle))
-        return "runs/1"
-
-    return make
+    return partial(says_of_its_trainings, occluder_overlap)
 
 
 @pytest.fixture

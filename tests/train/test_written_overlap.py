@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,14 +15,9 @@ from coke_edge.train.written_overlap import refuse_written_occluders
 
 
 @pytest.fixture
-def trained(monkeypatch: pytest.MonkeyPatch):
+def trained(says_of_its_trainings):
     """A model that says this of its trainings."""
-
-    def make(*stages: Stage, is_bundle: bool = False) -> str:
-        monkeypatch.setattr(written_overlap, "recorded_stages", lambda _: (list(stages), is_bundle))
-        return "runs/1"
-
-    return make
+    return partial(says_of_its_trainings, written_overlap)
 
 
 @pytest.fixture
