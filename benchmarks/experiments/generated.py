@@ -6,6 +6,7 @@ makes it, in a process of its own that can be stopped.
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 import sys
 from pathlib import Path
@@ -26,19 +27,26 @@ SEED_OF_BENCHES = 1  # not that of the pictures
 def write_parts(folder: Path) -> None:
     """`parts/annotations.json` with its images, and `parts-benches/`; nothing is done where they are.
 
-    Raises DataError if there is something else.
+    Of two processes that begin at once, the second waits for the first. Raises DataError if there is something else.
     """
-    benches = folder / "parts-benches"
-    write_generated(folder / "parts", PICTURES)
-    if benches.exists():
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        write_generated(folder / "parts", PICTURES)
+        write_benches(folder / "parts-benches")
+
+
+def write_benches(folder: Path) -> None:
+    """Pictures of bare workbench, all of them or none."""
+    if folder.exists():
         return
-    unfinished = beside(benches)
+    unfinished = beside(folder)
     try:
-        unfinished.mkdir(parents=True)
+        unfinished.mkdir()
         for number in range(BENCHES):
             scene = render_scene(np.random.default_rng([SEED_OF_BENCHES, number]))
             write_image(unfinished / f"{number:03d}.png", bare(scene))
-        unfinished.replace(benches)
+        unfinished.replace(folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +28,31 @@ def test_occluders_are_written_beside_the_pictures_and_once(tmp_path: Path, monk
     before = first.stat().st_mtime_ns
     generated.write_parts(tmp_path)
     assert first.stat().st_mtime_ns == before
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["parts", "parts-benches"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "parts", "parts-benches"]
     assert read_image(first).size > 10_000
+
+
+def test_two_that_begin_at_once_make_them_once(tmp_path: Path, monkeypatch) -> None:
+    """Two calls of the experiments in one cache: the second waits, and finds them made."""
+    monkeypatch.setattr(generated, "PICTURES", 2)
+    monkeypatch.setattr(generated, "BENCHES", 2)
+    at_it, made = threading.Barrier(2), []
+
+    def slowly(folder: Path, count: int) -> None:
+        made.append(not folder.exists())
+        folder.mkdir(exist_ok=True)
+        time.sleep(0.2)  # as long as it takes the other to begin
+
+    def one() -> None:
+        at_it.wait()
+        generated.write_parts(tmp_path)
+
+    monkeypatch.setattr(generated, "write_generated", slowly)
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(one), pool.submit(one)]:
+            done.result()
+    assert made == [True, False]
+    assert len(list((tmp_path / "parts-benches").iterdir())) == 2
 
 
 @pytest.mark.parametrize("box", [(200.0, 10.0, 310.0, 230.0), (-5.0, 150.0, 330.0, 250.0)])
