@@ -166,6 +166,12 @@ def write_bundle(
         file.writelines(archive.pack(contents))
 
 
+def names_bundle(model: str | os.PathLike[str]) -> bool:
+    """Whether a model's name is that of a bundle, as "demo" always is: not FILE.safetensors, and not a folder."""
+    path = Path(model)
+    return os.fspath(model) == DEMO or not (path.suffix == ".safetensors" or path.is_dir())
+
+
 def demo_path() -> Path:
     """Where the bundle of the package lies. Raises BundleError if this installation has none."""
     path = Path(str(resources.files("coke_edge.assets") / "person.coke"))

@@ -136,6 +136,11 @@ def jitter_colour(image: NDArray[np.uint8], strength: float, rng: np.random.Gene
     return out
 
 
+def first_images(crops: Crops, count: int = 64) -> torch.Tensor:
+    """The images of the first epoch's first crops, before they are shuffled, uint8 BGR [n ≤ count, H, W, 3]."""
+    return torch.stack([crops[0, index].image for index in range(min(count, len(crops)))])
+
+
 class EpochSampler(Sampler[list[tuple[int, int]]]):
     """Batches of (epoch, index), shuffled by (seed, epoch), from number `skip` on; set both before each epoch.
 

@@ -108,6 +108,7 @@ class HeatmapModel(MapRegression):
     """CoKe's backbone and neck, and a 1×1 convolution to K maps at stride 8 in place of the banks."""
 
     stride = 8
+    per_keypoint = ("head.", "null_class.")
 
     def __init__(self, recipe: Recipe, keypoints: int) -> None:
         kind = "cross_entropy" if recipe.heatmap_loss == "auto" else recipe.heatmap_loss

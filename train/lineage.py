@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from coke_edge.bundle import Bundle, names_bundle
 from coke_edge.errors import BundleError
 from coke_edge.train.checkpoint import read_checkpoint
 
@@ -44,9 +45,17 @@ def summary_of(earlier: Sequence[Stage]) -> dict[str, Any]:
     return {EARLIER: [msgspec.structs.asdict(stage) for stage in earlier]} if earlier else {}
 
 
-def stages_of(path: str | Path) -> list[Stage]:
-    """The trainings of a checkpoint (a file or a run folder), its own the last. Raises BundleError if there is none."""
-    file = Path(path)
+def stages_of(model: str | Path) -> list[Stage]:
+    """The trainings of a checkpoint (a file or a run folder) or a bundle, its own the last.
+
+    A bundle has the last word of every path alone. Raises BundleError if there is no such model.
+    """
+    if names_bundle(model):
+        training = Bundle(model).manifest.training
+        recipe = training.get("recipe")
+        known = recipe if isinstance(recipe, dict) else {}
+        return stages_in(training, known.get("occluder_images"), known.get("start"))
+    file = Path(model)
     description = read_checkpoint(file / "best.safetensors" if file.is_dir() else file)[1]
     recipe = description.recipe
     return stages_in(description.training, recipe.occluder_images, recipe.start)

@@ -40,6 +40,9 @@ class Method(nn.Module, ABC):
 
     stride: ClassVar[int]  # px between the cells of the score maps
     rules: ClassVar[tuple[Rule, ...]]  # score rules that calibration may choose from, the plainest first
+    per_keypoint: ClassVar[
+        tuple[str, ...]
+    ] = ()  # beginnings of the names of tensors with a row for each keypoint
     mean: Tensor
     std: Tensor
 

@@ -24,6 +24,7 @@ class CokeModel(Method):
 
     stride = 8
     rules = ("similarity", "margin", "log_odds")
+    per_keypoint = ("keypoint_bank.", "null_class.")
 
     def __init__(self, recipe: Recipe, keypoints: int) -> None:
         super().__init__(recipe, *pyramid(recipe))

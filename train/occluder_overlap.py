@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from coke_edge.bundle import Bundle
+from coke_edge.bundle import names_bundle
 from coke_edge.errors import CokeError, DataError
 from coke_edge.train.data import load_dataset
 from coke_edge.train.data.spec import parse_spec
-from coke_edge.train.lineage import UNKNOWN, Stage, stages_in, stages_of
+from coke_edge.train.lineage import UNKNOWN, Stage, stages_of
 from coke_edge.train.occluders import OccluderFolder
 
 HALVES = "give another folder, or train with 'FOLDER?part=train' and test with 'FOLDER?part=test'"
@@ -52,13 +52,7 @@ def refuse_training_occluders(test: OccluderFolder, model: str) -> str | None:
 
 def recorded_stages(model: str) -> tuple[list[Stage], bool]:
     """The trainings of `model`, and whether it is a bundle, which has the last word of every path alone."""
-    path = Path(model)
-    if path.suffix == ".safetensors" or path.is_dir():
-        return stages_of(path), False
-    training = Bundle(model).manifest.training
-    recipe = training.get("recipe")
-    known = recipe if isinstance(recipe, dict) else {}
-    return stages_in(training, known.get("occluder_images"), known.get("start")), True
+    return stages_of(model), names_bundle(model)
 
 
 def refuse_same_folder(test: OccluderFolder, model: str, stage: Stage) -> None:

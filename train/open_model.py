@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from coke_edge.bundle import DEMO
+from coke_edge.bundle import names_bundle
 from coke_edge.detector import Detector
 from coke_edge.errors import BackendError
 from coke_edge.train.cpu import prepare_cpu
@@ -20,7 +18,7 @@ def open_model(
 
     Raises BundleError for a broken file and BackendError for a backend that cannot run it.
     """
-    if not is_checkpoint(path):
+    if names_bundle(path):
         if backend == "torch":
             raise BackendError(
                 f"{path} is a bundle, which torch does not run: give its checkpoint, or another --backend"
@@ -42,8 +40,3 @@ def open_model(
     how = chosen(precision, accelerator)
     checkpoint = load_checkpoint(path)
     return Detector.from_backend(checkpoint.spec, open_backend(checkpoint, *how))
-
-
-def is_checkpoint(path: str) -> bool:
-    """Whether a model's name is that of a checkpoint or a run folder; `demo` is the bundle in the package, always."""
-    return path != DEMO and (path.endswith(".safetensors") or Path(path).is_dir())

@@ -49,7 +49,10 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     start: Annotated[
         str | None,
-        Meta(description="checkpoint or run folder to start from, of the same network or a wider stem"),
+        Meta(
+            description="run folder, checkpoint or bundle (demo: the package's) to start from, of the same network or "
+            "with a narrower stem; keypoints of the same name keep their prototypes"
+        ),
     ] = None
 
     # --- banks ---

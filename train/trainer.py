@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Iterable, Iterator
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from coke_edge.errors import CokeError
 from coke_edge.train.batch import Batch
-from coke_edge.train.crops import Crops, batches, make_loader
+from coke_edge.train.crops import Crops, batches, first_images, make_loader
 from coke_edge.train.data.sample import KeypointDataset
 from coke_edge.train.initial_spec import initial_spec, rules_tried
 from coke_edge.train.lineage import earlier_stages
@@ -31,6 +32,8 @@ from coke_edge.train.stop_signals import StopSignals
 from coke_edge.train.synced_batchnorm import synchronise_batchnorm
 from coke_edge.train.validation import Validation
 from coke_edge.train.warm_start import warm_start
+
+logger = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 
@@ -85,19 +88,21 @@ class Trainer:
         # A run that goes on has its weights already: where they once came from need not be there any more.
         start = msgspec.structs.replace(recipe, pretrained="none") if resume else recipe
         model = create_model(start, len(train.keypoints.names))
-        if recipe.start and not resume:
-            warm_start(model, recipe.start)
         rules = rules_tried(recipe, model)
         # On its device before the optimiser and its restored state, which Fabric does not move.
         model.to(self.fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.spec = initial_spec(recipe, model, train)
+        crops = Crops(train, recipe, self.spec.input)
+        if recipe.start and not resume:
+            fresh = warm_start(model, recipe.start, train.keypoints.names, lambda: first_images(crops))
+            if fresh and processes.first:
+                logger.warning("%s does not know %s: learnt from scratch.", recipe.start, ", ".join(fresh))
         last = self.folder / "last.safetensors" if resume else None
         self.files = RunFolder(self.folder, self.spec, recipe, train, earlier_stages(recipe.start, last))
         self.validation = Validation(self.val_data, self.files, rules, self.fabric.device)
         self.state = TrainState(model, make_optimizer(model, recipe), recipe.ema)
         if resume:
             self.state.restore(self.files.last, recipe, len(train.samples))
-        crops = Crops(train, recipe, self.spec.input)
         self.loader = make_loader(crops, recipe, processes.rank, processes.count)
         if processes.first:
             self.files.prepare()  # when everything else is known to be in order

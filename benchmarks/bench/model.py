@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coke_edge.benchmarks.bench.settings import Artefact, Settings
-from coke_edge.bundle import DEMO, Bundle
+from coke_edge.bundle import Bundle, names_bundle
 from coke_edge.detector import Detector
 from coke_edge.errors import BackendError, BundleError
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from coke_edge.doctor.machine import Machine
     from coke_edge.doctor.report import Facts
 
-CHECKPOINT = ".safetensors"
 TORCH = "torch"
 
 
@@ -33,7 +32,7 @@ class Model:
 def open_model(argument: str) -> Model:
     """Raises BundleError if it cannot be used."""
     path = Path(argument)
-    if not is_checkpoint(argument):
+    if names_bundle(argument):
         bundle = Bundle(argument)
         return Model(argument, bundle.path.name, bundle.sha256, bundle)
     file = path / "best.safetensors" if path.is_dir() else path
@@ -42,11 +41,6 @@ def open_model(argument: str) -> Model:
     except OSError as error:
         raise BundleError(f"cannot read the checkpoint {file}: {error.strerror}") from None
     return Model(argument, file.name, digest, None)
-
-
-def is_checkpoint(argument: str) -> bool:
-    """Whether torch runs it: FILE.safetensors or a run folder, which ./demo is, where there is one, and demo never."""
-    return argument != DEMO and (argument.endswith(CHECKPOINT) or Path(argument).is_dir())
 
 
 def pairs(model: Model, settings: Settings, machine: Machine, facts: Facts) -> list[tuple[str, str]]:
@@ -77,7 +71,7 @@ def pairs(model: Model, settings: Settings, machine: Machine, facts: Facts) -> l
 
 def open_detector(argument: str | Bundle, artefact: Artefact) -> Detector:
     """A detector for one artefact. Raises BundleError or BackendError if it cannot be used."""
-    if isinstance(argument, str) and is_checkpoint(argument):
+    if isinstance(argument, str) and not names_bundle(argument):
         from coke_edge.train.evaluate import open_model as open_any
 
         return open_any(argument, artefact.backend, artefact.precision)

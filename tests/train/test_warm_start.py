@@ -1,4 +1,4 @@
-"""Starting from trained weights: what is taken over, and what is refused."""
+"""Starting from trained weights: what is taken over, for which keypoints, and what is refused."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
+from torch import Tensor
 
 from coke_edge.errors import CokeError
 from coke_edge.kernels.spec import HeadSpec
@@ -20,14 +21,15 @@ from coke_edge.train.state import prefixed
 from coke_edge.train.warm_start import QUIET, warm_start
 
 TINY = {"backbone": "test_efficientnet", "pretrained": "none", "width": 64, "height": 64, "channels": 16}
+ABC = ("a", "b", "c")
 
 
-def saved(folder: Path, recipe: Recipe) -> Method:
-    """A model of three keypoints, written as a run's best checkpoint."""
-    model = create_model(recipe, 3).eval()
+def saved(folder: Path, recipe: Recipe, keypoints: tuple[str, ...] = ABC) -> Method:
+    """A model, written as a run's best checkpoint."""
+    model = create_model(recipe, len(keypoints)).eval()
     half = (0.5, 0.5, 0.5)
     spec = ModelSpec(
-        Keypoints2D(("a", "b", "c")),
+        Keypoints2D(keypoints),
         InputSpec(64, 64, 1.0, (0, 0, 0), half, half),
         8,
         HeadSpec("similarity", 0.07, 0.005),
@@ -38,17 +40,26 @@ def saved(folder: Path, recipe: Recipe) -> Method:
     return model
 
 
+def begin(model: Method, start: Path, keypoints: tuple[str, ...] = ABC) -> list[str]:
+    """A warm start from a checkpoint, which needs no images."""
+
+    def no_images() -> Tensor:
+        raise AssertionError("a checkpoint has its statistics")
+
+    return warm_start(model, start, keypoints, no_images)
+
+
 def test_the_same_network_starts_as_the_trained_one(tmp_path: Path) -> None:
     trained = saved(tmp_path, make_recipe(**TINY))
     model = create_model(make_recipe(**TINY), 3)
-    warm_start(model, tmp_path)
+    assert begin(model, tmp_path) == []
     assert all(torch.equal(value, trained.state_dict()[name]) for name, value in model.state_dict().items())
 
 
 def test_a_wider_stem_starts_near_the_trained_network_at_half_the_size(tmp_path: Path) -> None:
     trained = saved(tmp_path, make_recipe(**TINY))
     model = create_model(make_recipe(**TINY, stem_stride=4), 3).eval()
-    warm_start(model, tmp_path / "best.safetensors")
+    begin(model, tmp_path / "best.safetensors")
     weights = load_file(tmp_path / "best.safetensors")
     assert torch.equal(
         model.neck.state_dict()["lateral.1.0.weight"], weights["model.neck.lateral.0.0.weight"]
@@ -64,19 +75,51 @@ def test_a_wider_stem_starts_near_the_trained_network_at_half_the_size(tmp_path:
     assert alike.mean() > 0.8
 
 
+@pytest.mark.parametrize("prototypes", ["learned", "average", "momentum", "both"])
+def test_keypoints_of_the_same_name_keep_their_prototypes(tmp_path: Path, prototypes: str) -> None:
+    recipe = make_recipe(**TINY, prototypes=prototypes)
+    trained = saved(tmp_path, recipe)
+    model = create_model(recipe, 4)
+    own = model.prototypes.clone()
+    assert begin(model, tmp_path, ("c", "new", "a", "other")) == ["new", "other"]
+    assert torch.equal(model.prototypes[[0, 2]], trained.prototypes[[2, 0]])
+    assert torch.equal(model.prototypes[[1, 3]], own[[1, 3]])
+    assert torch.equal(model.backbone.state_dict()["conv_stem.weight"], trained.backbone.conv_stem.weight)
+
+
+def test_a_heat_map_keeps_the_maps_of_keypoints_of_the_same_name(tmp_path: Path) -> None:
+    recipe = make_recipe(**TINY, method="heatmap")
+    trained = saved(tmp_path, recipe)
+    model = create_model(recipe, 2)
+    before = model.head.weight[0].clone()
+    assert begin(model, tmp_path, ("new", "b")) == ["new"]
+    assert torch.equal(model.head.weight[1], trained.head.weight[1])
+    assert torch.equal(model.head.weight[0], before)
+
+
+def test_an_hourglass_starts_from_one_of_the_same_keypoints_alone(tmp_path: Path) -> None:
+    recipe = make_recipe(**TINY, method="hourglass", stacks=1)
+    trained = saved(tmp_path, recipe)
+    model = create_model(recipe, 3)
+    begin(model, tmp_path)
+    assert all(torch.equal(value, trained.state_dict()[name]) for name, value in model.state_dict().items())
+    with pytest.raises(CokeError, match="other keypoints"):
+        begin(model, tmp_path, ("a", "c", "b"))
+
+
 @pytest.mark.parametrize("other", [{"channels": 24}, {"context": 1}, {"backbone": "resnet18"}])
 def test_other_networks_are_refused(tmp_path: Path, other: dict[str, object]) -> None:
     saved(tmp_path, make_recipe(**TINY))
     with pytest.raises(CokeError, match="do not fit this recipe"):
-        warm_start(create_model(make_recipe(**(TINY | other)), 3), tmp_path)
+        begin(create_model(make_recipe(**(TINY | other)), 3), tmp_path)
 
 
-def test_other_keypoints_are_refused(tmp_path: Path) -> None:
-    saved(tmp_path, make_recipe(**TINY))
-    with pytest.raises(CokeError, match="as many keypoints"):
-        warm_start(create_model(make_recipe(**TINY), 4), tmp_path)
+@pytest.mark.parametrize("name", ["none", "none.safetensors", "none.coke"])
+def test_what_is_not_there_is_one_sentence(tmp_path: Path, name: str) -> None:
+    with pytest.raises(CokeError, match=f"There is no .*{name} to start from: give a run folder"):
+        begin(create_model(make_recipe(**TINY), 3), tmp_path / name)
 
 
-def test_no_checkpoint_is_one_sentence(tmp_path: Path) -> None:
+def test_a_folder_without_a_checkpoint_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(CokeError, match="no checkpoint"):
-        warm_start(create_model(make_recipe(**TINY), 3), tmp_path / "none")
+        begin(create_model(make_recipe(**TINY), 3), tmp_path)
