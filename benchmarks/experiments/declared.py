@@ -146,10 +146,11 @@ def lsp_runs(group: str, rows: tuple[Row, ...], seeds: int, keys: dict[str, Any]
 
 
 def rule_runs() -> Iterator[Run]:
-    """The score rules on CoKe's first model, without training again."""
+    """The score rules on the model that the ablations start from, without training again."""
+    trained = lsp_training(ABLATIONS[0], 0, SHORT_KEYS)
     for rule in RULES:
         test = Test(parts=LSP_TEST.parts, levels=LEVELS, occluders=LSP_TEST.occluders, rule=rule)
-        yield Run(group="lsp-rules", name=rule, seed=0, training=lsp_training(METHODS[0], 0), test=test)
+        yield Run(group="lsp-rules", name=rule, seed=0, training=trained, test=test)
 
 
 def pascal_runs(seeds: int) -> Iterator[Run]:
