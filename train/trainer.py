@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections.abc import Iterable, Iterator
@@ -10,30 +9,22 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-import msgspec
 import torch
 from torch import Tensor
 
 from coke_edge.errors import CokeError
 from coke_edge.train.batch import Batch
-from coke_edge.train.crops import Crops, batches, first_images, make_loader
+from coke_edge.train.crops import batches
 from coke_edge.train.data.sample import KeypointDataset
-from coke_edge.train.initial_spec import initial_spec, rules_tried
-from coke_edge.train.lineage import earlier_stages
 from coke_edge.train.method import Losses
-from coke_edge.train.methods import create_model
+from coke_edge.train.preparation import prepare
 from coke_edge.train.processes import Processes
 from coke_edge.train.recipe import Recipe
-from coke_edge.train.run_folder import RunFolder
 from coke_edge.train.run_log import RunLog
-from coke_edge.train.schedule import make_optimizer, set_rates
-from coke_edge.train.state import Progress, TrainState
+from coke_edge.train.schedule import set_rates
+from coke_edge.train.state import Progress
 from coke_edge.train.stop_signals import StopSignals
 from coke_edge.train.synced_batchnorm import synchronise_batchnorm
-from coke_edge.train.validation import Validation
-from coke_edge.train.warm_start import warm_start
-
-logger = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 
@@ -76,36 +67,12 @@ class Trainer:
         task = (recipe, len(train.samples), train.keypoints)
         self.processes.require_same(task, "recipe and training images")
         with self.processes.together():
-            self.prepare(resume)
+            self.files, self.validation, self.state, self.loader = prepare(
+                recipe, train, val, folder, self.processes, resume=resume
+            )
         if self.processes.count > 1:  # not the averaged copy, which validates without the others
             synchronise_batchnorm(self.state.model, self.fabric.device)
         self.model, self.optimizer = self.fabric.setup(self.state.model, self.state.optimizer)
-
-    def prepare(self, resume: bool) -> None:
-        """Model, optimiser, what a checkpoint holds of them, loader and folder."""
-        recipe, train, processes = self.recipe, self.train_data, self.processes
-        self.fabric.seed_everything(recipe.seed, verbose=False)
-        # A run that goes on has its weights already: where they once came from need not be there any more.
-        start = msgspec.structs.replace(recipe, pretrained="none") if resume else recipe
-        model = create_model(start, len(train.keypoints.names))
-        rules = rules_tried(recipe, model)
-        # On its device before the optimiser and its restored state, which Fabric does not move.
-        model.to(self.fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.spec = initial_spec(recipe, model, train)
-        crops = Crops(train, recipe, self.spec.input)
-        if recipe.start and not resume:
-            fresh = warm_start(model, recipe.start, train.keypoints.names, lambda: first_images(crops))
-            if fresh and processes.first:
-                logger.warning("%s does not know %s: learnt from scratch.", recipe.start, ", ".join(fresh))
-        last = self.folder / "last.safetensors" if resume else None
-        self.files = RunFolder(self.folder, self.spec, recipe, train, earlier_stages(recipe.start, last))
-        self.validation = Validation(self.val_data, self.files, rules, self.fabric.device)
-        self.state = TrainState(model, make_optimizer(model, recipe), recipe.ema)
-        if resume:
-            self.state.restore(self.files.last, recipe, len(train.samples))
-        self.loader = make_loader(crops, recipe, processes.rank, processes.count)
-        if processes.first:
-            self.files.prepare()  # when everything else is known to be in order
 
     @property
     def progress(self) -> Progress:
