@@ -31,7 +31,7 @@ COUNT = 12  # cases of either kind
 def write_pictures(
     run: Run, where: Places, folder: Path, out: Path, levels: Sequence[str], limit: int | None = None
 ) -> list[Path]:
-    """Sheets of the best and the worst cases of each part and level, as JPG in `out`; returns their paths.
+    """Sheets of the best and the worst cases of each part and level, as JPG in `out`, where there are any; their paths.
 
     `limit` looks at the first so many objects only. Raises CokeError as `open_run` does.
     """
@@ -46,6 +46,8 @@ def write_pictures(
             detector, dataset, levels, occluders, run.test.seed, progress=True, limit=limit
         ):
             for kind, chosen in cases(one.evaluation, dataset).items():
+                if not chosen:
+                    continue
                 path = out / f"{part + '-' if part else ''}{one.level}-{kind}.jpg"
                 sheet(path, one.evaluation, dataset, chosen, one.level, occluders, run.test.seed)
                 written.append(path)
@@ -53,7 +55,10 @@ def write_pictures(
 
 
 def cases(evaluation: Evaluation, dataset: KeypointDataset) -> dict[str, list[int]]:
-    """The objects of the smallest and of the largest mean error, of those with half of the keypoints counted."""
+    """The objects of the smallest and of the largest mean error, of those with half of the keypoints counted.
+
+    None is both: of few objects the better half is good.
+    """
     distance, length, mask = measured(evaluation.predictions, dataset)
     with np.errstate(invalid="ignore"):
         relative = np.where(mask, np.minimum(distance / length[:, None], 1.0), 0.0)
@@ -61,7 +66,8 @@ def cases(evaluation: Evaluation, dataset: KeypointDataset) -> dict[str, list[in
     error = relative.sum(axis=1) / np.maximum(counted, 1)
     known = np.flatnonzero(2 * counted >= max(1, counted.max()))
     order = known[np.argsort(error[known], kind="stable")].tolist()
-    return {"good": order[:COUNT], "bad": order[::-1][:COUNT]}
+    half = (len(order) + 1) // 2
+    return {"good": order[:half][:COUNT], "bad": order[half:][::-1][:COUNT]}
 
 
 def sheet(

@@ -84,7 +84,7 @@ def test_an_experiment_from_its_middle_to_its_figures(
     pictures = ["--levels", "L2", "--out", str(tmp_path / "sheets")]
     assert command.main(["pictures", run.key, *options, *pictures]) == 0
     for name in ("L2-good.jpg", "L2-bad.jpg"):
-        assert read_image(tmp_path / "sheets" / name).shape == (256, 512, 3)
+        assert read_image(tmp_path / "sheets" / name).shape == (256, 256, 3)  # one object each
 
 
 def with_an_empty_part(test: Test) -> Test:
