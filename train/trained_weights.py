@@ -50,7 +50,7 @@ def weights_of(start: str | Path) -> Weights:
 def bundle_weights(bundle: Bundle) -> Weights:
     """The network of a bundle's fp32 graph, and its prototypes."""
     spec = bundle.manifest.model
-    network = network_of(bundle)
+    network = untrained(bundle)
     convolutions, others = read_graph(bundle.read(GRAPH))
     if STEM in convolutions:
         first = next(name for name, module in network.named_modules() if isinstance(module, nn.Conv2d))
@@ -75,7 +75,7 @@ def bundle_weights(bundle: Bundle) -> Weights:
     return Weights(tensors, spec.keypoints.names, frozenset(folded))
 
 
-def network_of(bundle: Bundle) -> CokeModel:
+def untrained(bundle: Bundle) -> CokeModel:
     """A network as the bundle's was trained, with other weights."""
     try:
         recipe = msgspec.convert(bundle.manifest.training["recipe"], Recipe)

@@ -40,8 +40,8 @@ def export(
     model: Annotated[
         Path,
         typer.Argument(
-            metavar="CHECKPOINT",
-            help="checkpoint, or the run folder that holds it; for the formats onnx and triton-server also a bundle",
+            metavar="MODEL",
+            help="checkpoint, the run folder that holds it, or a bundle: for other precisions, targets or formats",
         ),
     ],
     out: Annotated[
@@ -88,7 +88,7 @@ def export(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="print the verdicts as one JSON object")] = False,
 ) -> None:
-    """Turn a checkpoint into a bundle, or into files for another runtime.
+    """Turn a model into a bundle, or into files for another runtime.
 
     Its graphs are first held against torch on real images: one that differs is left out and the exit code is 3; if it
     is the fp32 graph, no file is written.
@@ -166,17 +166,19 @@ def model_name(model: Path, out: Path, format_: Format) -> str:
 
 
 def to_bundle(
-    checkpoint: Path,
+    model: Path,
     out: Path,
     crops: Callable[[Checkpoint], Iterator[Crop]],
     options: Mapping[str, Any],
     console: Console,
 ) -> Exported:
-    """Export a checkpoint; errors as of `export_bundle` and `load_checkpoint`."""
+    """Export a checkpoint or a bundle; errors as of `export_bundle`, `load_checkpoint` and `checkpoint_of`."""
+    from coke_edge.bundle import Bundle
     from coke_edge.export.export import export_bundle
+    from coke_edge.export.from_bundle import checkpoint_of
     from coke_edge.train.checkpoint import load_checkpoint
 
-    loaded = load_checkpoint(checkpoint)
+    loaded = checkpoint_of(Bundle(str(model))) if is_bundle(model) else load_checkpoint(model)
     with console.status("loading") as status:
         return export_bundle(loaded, out, crops(loaded), report=status.update, **options)
 

@@ -106,6 +106,16 @@ def test_other_formats_from_a_checkpoint_and_from_a_bundle(
         run(bundle, "-o", tmp_path / "x.onnx", "--format", "onnx", "--precision", "fp16")
 
 
+def test_from_a_bundle_to_another_one(run_folder: Path, photos: Path, tmp_path: Path) -> None:
+    first, second, check = tmp_path / "ab.coke", tmp_path / "b.coke", ["--images", photos, "--count", 2]
+    run(run_folder, "-o", first, *check)
+    run(first, "-o", second, "--precision", "fp16", "--keypoints", "b", *check)
+    assert {"model.fp32.onnx", "model.fp16.onnx"} <= set(Bundle(second).manifest.entries)
+    assert Bundle(second).manifest.model.keypoints.names == ("b",)
+    with pytest.raises(ExportError, match="does not record what it was trained on; name images"):
+        run(first, "-o", second)
+
+
 def test_a_graph_that_fails_the_gate_is_left_out(
     run_folder: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
