@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DATA ?= $(COKE_EDGE_DATA)
 
-.PHONY: demo demo-train demo-model test pycuda check lint types bench bench-peers peers-data bench-head gpu-check trt-api benchmark-docs experiments clean
+.PHONY: demo demo-train demo-model fast-model test pycuda check lint types bench bench-peers peers-data bench-head gpu-check trt-api benchmark-docs experiments clean
 
 demo: $(VENV)/.runtime  ## keypoints on a photo, with the model in the package
 	$(BIN)/coke-edge demo
@@ -26,6 +26,16 @@ demo-model: $(VENV)/.dev  ## train the model that the package ships (LSP and bac
 	$(BIN)/coke-edge export out/demo-model/last -o coke_edge/assets/person.coke \
 	    --evaluation out/demo-model/test/evaluation.json
 	$(BIN)/coke-edge eval demo --data "lsp:$(DATA)/lsp" --split test
+
+fast-model: $(VENV)/.dev  ## the recipe `fast` from the demo model, as the race has it (LSP and backgrounds; 50 minutes on two cores)
+	@test -d "$(DATA)/lsp" || { echo "set COKE_EDGE_DATA to the folder that holds lsp/ and backgrounds/"; exit 2; }
+	$(BIN)/coke-edge train --data "lsp:$(DATA)/lsp" --recipe fast $(DEMO_OCCLUDERS) --epochs 60 --out out/fast-model/long \
+	    --start demo --occluders 0.3 --eval-every 10
+	$(BIN)/coke-edge train --data "lsp:$(DATA)/lsp" --recipe fast $(DEMO_OCCLUDERS) --epochs 8 --out out/fast-model/last \
+	    --start out/fast-model/long --seed 1 --lr 3e-4 --backbone-lr 1.2e-4 --occluders 0.15
+	$(BIN)/coke-edge eval out/fast-model/last --data "lsp:$(DATA)/lsp" --split test --report out/fast-model/test
+	$(BIN)/coke-edge export out/fast-model/last -o out/fast-model/fast.coke --precision fp32,int8 \
+	    --evaluation out/fast-model/test/evaluation.json
 
 DEMO_OCCLUDERS = --occluder-images "$(DATA)/backgrounds?part=train" --occluder-cover 0.8 --occluder-background 0.6 --presence 0.5
 

@@ -65,7 +65,7 @@ class MapRegression(Method):
                     null = self.null_class(maps)
                     presence = presence + loss.presence(maps, visible, hidden, null, 1.0)
         none = features.new_zeros(())
-        return Losses(dense + self.recipe.presence * presence, none, none, dense, presence)
+        return Losses(dense + self.recipe.presence * presence, none, none, dense, presence, none)
 
     def score_maps(self, image: Tensor, head: HeadSpec) -> ScoreMaps:
         """Score: z, or the logarithm of the height, so that a Gaussian's top is found exactly between cells.

@@ -2,8 +2,8 @@
 
 Symbols: f unit features, θ_j prototypes, β_c clutter, p_k position of keypoint k in crop pixels, τ temperature,
 w clutter weight, h the heights of a heat map. Sources: the authors' training code for `contrastive` and `repulsion`;
-`dense` and `presence` are ours, and at τ = 1 with logits for similarities the cross-entropy of a heat map; `squared`
-is the usual regression of heat maps.
+`dense`, `presence` and `placement` are ours, the first two at τ = 1 with logits for similarities the cross-entropy of a
+heat map; `squared` is the usual regression of heat maps.
 """
 
 from __future__ import annotations
@@ -73,6 +73,30 @@ def presence(
     excess = torch.logsumexp(similarity.flatten(2) / temperature, dim=2) - null_logit  # [B, K]
     terms = torch.cat([F.softplus(-excess[visible]), F.softplus(excess[hidden])])
     return mean_or_zero(terms, similarity)
+
+
+def placement(
+    similarity: Tensor,  # [B, K, H, W] u_p · θ_k
+    hidden_similarity: Tensor,  # [B, K, H, W] u_p · η_k, η the prototypes of hidden keypoints
+    cells: Tensor,  # [B, K, 2] fractional (column, row) of each keypoint
+    visible: Tensor,  # [B, K] bool
+    hidden: Tensor,  # [B, K] bool
+    temperature: float,
+    sigma: float,
+) -> Tensor:
+    """mean over visible and hidden keypoints of  −Σ_{p,o} t_{p,o} log softmax_{p,o}(u_p·θ^o_k / τ),  θ^o ∈ {θ, η}.
+
+    p runs over all cells, o over the two states; t is the Gaussian of `dense` around the keypoint, in the map of the
+    state that it is in. So the features learn where a hidden keypoint is, from what is around it, and to tell that from
+    seeing it. A hidden keypoint that is annotated without a place is left out.
+    """
+    _, _, h, w = similarity.shape
+    known = (visible | hidden) & cells.isfinite().all(-1)
+    logits = torch.cat([similarity.flatten(2)[known], hidden_similarity.flatten(2)[known]], 1) / temperature
+    target = gaussian(cells[known], h, w, sigma).to(logits.dtype)
+    seen = visible[known][:, None]
+    target = torch.cat([target * seen, target * ~seen], 1)
+    return mean_or_zero(-(target * F.log_softmax(logits, dim=1)).sum(1), similarity)
 
 
 def squared(

@@ -30,6 +30,7 @@ class Losses(NamedTuple):
     repulsion: Tensor
     dense: Tensor  # over all cells: CoKe's dense term, or the whole loss of a heat map
     presence: Tensor
+    placement: Tensor
 
 
 class Method(nn.Module, ABC):

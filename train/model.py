@@ -24,7 +24,7 @@ class CokeModel(Method):
 
     stride = 8
     rules = ("similarity", "margin", "log_odds")
-    per_keypoint = ("keypoint_bank.", "null_class.")
+    per_keypoint = ("keypoint_bank.", "null_class.", "hidden_bank.")
 
     def __init__(self, recipe: Recipe, keypoints: int) -> None:
         super().__init__(recipe, *pyramid(recipe))
@@ -33,6 +33,8 @@ class CokeModel(Method):
         )
         self.clutter_bank = ClutterBank(recipe.clutter_size, recipe.channels)
         self.null_class = NullClass(keypoints, recipe.temperature) if recipe.presence else None
+        # What training alone reads: the prototypes of hidden keypoints.
+        self.hidden_bank = KeypointBank(keypoints, recipe.channels, "learned") if recipe.placement else None
 
     @property
     def prototypes(self) -> Tensor:
@@ -72,6 +74,11 @@ class CokeModel(Method):
         if self.null_class:
             null = self.null_class(similarity)
             parts["presence"] = loss.presence(similarity, visible, hidden, null, tau)
+        if self.hidden_bank:
+            covered = torch.einsum("kc,bchw->bkhw", self.hidden_bank.prototypes(), unit)
+            parts["placement"] = loss.placement(
+                similarity, covered, cells, visible, hidden, tau, recipe.dense_sigma
+            )
         if self.training:
             self.keypoint_bank.update(own.detach(), keypoint)
             self.clutter_bank.push(*torch.split(drawn.detach(), [len(cells) for cells in clutter]))

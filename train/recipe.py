@@ -87,6 +87,12 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     presence: Annotated[
         float, Meta(ge=0, description="weight of the null class: hidden keypoints are nowhere (0: none)")
     ] = 0.3
+    placement: Annotated[
+        float,
+        Meta(
+            ge=0, description="weight of finding hidden keypoints, too, by prototypes of their own (0: none)"
+        ),
+    ] = 0.0
 
     # --- baselines ---
     heatmap_loss: Annotated[

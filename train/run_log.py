@@ -22,6 +22,7 @@ FIELDS = (
     "repulsion",
     "dense",
     "presence",
+    "placement",
     "pck",
     "best_pck",
 )

@@ -18,7 +18,11 @@ QUIET = (
     0.2  # weight of a new level of the neck; at 0 its ReLUs would pass no gradient and it would never learn
 )
 LEVELS = ("neck.lateral.", "neck.context.")
-NOT_IN_BUNDLES = ("clutter_bank.", "null_class.")  # whole; a training makes them again
+FOR_TRAINING = (
+    "null_class.",
+    "hidden_bank.",
+)  # as a recipe has them or not; they begin anew where they are not there
+NOT_IN_BUNDLES = ("clutter_bank.",)  # whole; a training fills it again
 
 
 def warm_start(
@@ -42,15 +46,19 @@ def warm_start(
         raise CokeError(f"{start} is a network of other keypoints, which this method cannot start from.")
     new_levels = depth(own) - depth(weights.tensors)
     source = {moved(name, new_levels): tensor for name, tensor in weights.tensors.items()}
+    source = {name: t for name, t in source.items() if name in own or not name.startswith(FOR_TRAINING)}
     fitted = {name: fit(tensor, own[name]) for name, tensor in source.items() if name in own}
     for name in fitted:
         if name.startswith(model.per_keypoint):
             fitted[name] = by_keypoint(
                 source[name], own[name], [rows.get(keypoint) for keypoint in keypoints]
             )
-    left = [name for name in own if name not in fitted and level(name) not in range(new_levels)]
-    if weights.folded:
-        left = [name for name in left if not name.startswith(NOT_IN_BUNDLES)]
+    may_begin_anew = FOR_TRAINING + (NOT_IN_BUNDLES if weights.folded else ())
+    left = [
+        name
+        for name in own
+        if name not in fitted and level(name) not in range(new_levels) and not name.startswith(may_begin_anew)
+    ]
     if len(fitted) < len(source) or left or any(t.shape != own[name].shape for name, t in fitted.items()):
         raise CokeError(
             f"The weights in {start} do not fit this recipe: start from a model with the same keys of the model part "

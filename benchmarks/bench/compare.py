@@ -19,6 +19,7 @@ import msgspec
 
 from coke_edge.benchmarks.bench.alike import check_alike, check_load, drift, notes, row_notes
 from coke_edge.benchmarks.bench.noise import (
+    BETWEEN_COPIES,
     BETWEEN_RUNS,
     CUT_INTO,
     LEAST_SLICES,
@@ -68,7 +69,7 @@ def compare(a: Result, b: Result, between_runs: float = BETWEEN_RUNS) -> list[Ve
 
     Rows are paired by model name, backend, precision, batch, threads, mode, frames per second and input size; the
     artefacts themselves may differ, and in results that were measured in turns name and input size, too.
-    `between_runs`: see `noise`; in turns there is none.
+    `between_runs`: see `noise`, which has another constant for rows that took turns.
 
     Raises CokeError, one sentence, if A and B were not measured alike or have no row in common.
     """
@@ -170,7 +171,7 @@ class Difference:
 def in_turns_differ(a: Row, b: Row) -> dict[str, Difference]:
     """Rows of the same run, whose stretches took turns."""
     found = ratios(columns_of(a), columns_of(b), slices_of(a), slices_of(b))
-    return {what: Difference(*ratio) for what, ratio in found.items()}
+    return {what: Difference(*ratio).and_error(BETWEEN_COPIES) for what, ratio in found.items()}
 
 
 def runs_differ(

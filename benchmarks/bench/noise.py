@@ -6,7 +6,8 @@ slices, with replacement: what lasts for less than such a group is counted as no
 or belongs to a process (where its memory lies, which cores it got), shows in no slice: `BETWEEN_RUNS` and, for
 stages of microseconds, `PLACEMENT` stand for it.
 
-Two rows that took turns, slice by slice, shared the machine's moods: `paired` compares those.
+Two rows that took turns, slice by slice, shared the machine's moods: `paired` compares those. Two copies of one model
+do not lie at the same place in memory, nor is either called after itself: `BETWEEN_COPIES` stands for that.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ CUT_INTO = LEAST_SLICES  # parts of a row that was measured in one stretch
 ANGLES, BEYOND = 4001, 40.0  # of Student's distribution: steps, and the quantile that none is beyond
 GROUP = 2  # successive slices that are drawn together
 BETWEEN_RUNS = 0.01  # standard deviation of log medians of runs of the same thing, beyond what slices show
+BETWEEN_COPIES = (
+    0.006  # standard deviation of the log ratio of two copies in one process, beyond what stretches show
+)
 PLACEMENT = 0.0005  # of the whole: standard deviation of any stage, by where a process has its memory
 
 

@@ -39,6 +39,7 @@ LSP_KEYS: dict[str, Any] = {
     "contrastive": 0.1,
     "repulsion": 0.01,
     "dense": 1.0,
+    "placement": 0.0,
     "clutter_covered": True,
     "clutter_size": 2560,
 }
@@ -51,6 +52,7 @@ NO_NULL = {"presence": 0.0}
 METHODS = (
     Row(COKE, "CoKe", {}),
     Row(HEATMAP, "heat map, cross-entropy", {**ENTROPY, **NO_NULL}),
+    Row("coke-placement", "CoKe, hidden keypoints placed", {"placement": 0.5}),
     Row(HEATMAP_NULL, "heat map, cross-entropy, null class", ENTROPY),
     Row("heatmap-mse", "heat map, squared error", {**SQUARES, **NO_NULL}),
     Row("hourglass", "stacked hourglass, squared error", {**HOURGLASS, **NO_NULL}),

@@ -27,6 +27,7 @@ OF_THE_BANKS = frozenset(
         "clutter_hard",
         "clutter_covered",
         "clutter_weight",
+        "placement",
         "near",
         "contrastive",
         "repulsion",

@@ -108,6 +108,37 @@ def test_dense_and_presence_are_their_formulas(seed: int) -> None:
     assert math.isclose(float(got), presence_by_hand(s, visible, hidden, null), rel_tol=1e-6, abs_tol=1e-9)
 
 
+def placement_by_hand(
+    s: np.ndarray, s_hidden: np.ndarray, cells: np.ndarray, visible: np.ndarray, hidden: np.ndarray
+) -> float:
+    h, w = s.shape[2:]
+    terms = []
+    for i, j in np.ndindex(*visible.shape):
+        if not (visible[i, j] or hidden[i, j]) or np.isnan(cells[i, j]).any():
+            continue
+        log_total = math.log(np.exp(s[i, j] / TAU).sum() + np.exp(s_hidden[i, j] / TAU).sum())
+        own = s if visible[i, j] else s_hidden
+        cx, cy = cells[i, j]
+        bump = {(y, x): math.exp(-((x - cx) ** 2 + (y - cy) ** 2) / 0.98) for y in range(h) for x in range(w)}
+        total = sum(bump.values())
+        terms.append(-sum(t / total * (own[i, j, y, x] / TAU - log_total) for (y, x), t in bump.items()))
+    return float(np.mean(terms)) if terms else 0.0
+
+
+@given(seed=st.integers(0, 999))
+@settings(max_examples=20, deadline=None)
+def test_placement_is_its_formula(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    s, s_hidden = rng.uniform(-1, 1, (2, 2, 3, 4, 5))
+    cells = rng.uniform(0, [4, 3], (2, 3, 2))
+    state = rng.integers(0, 3, (2, 3))
+    visible, hidden = state == 2, state == 1
+    cells[(state == 0) | (hidden & (rng.random((2, 3)) < 0.3))] = np.nan  # hidden, and nobody knows where
+    got = loss.placement(*map(torch.from_numpy, (s, s_hidden, cells, visible, hidden)), TAU, 0.7)
+    expected = placement_by_hand(s, s_hidden, cells, visible, hidden)
+    assert math.isclose(float(got), expected, rel_tol=1e-5, abs_tol=1e-6)
+
+
 def test_dense_and_presence_at_equal_weights_are_one_softmax_with_a_null_class() -> None:
     rng = np.random.default_rng(0)
     s, cells = (

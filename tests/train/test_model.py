@@ -69,15 +69,23 @@ def test_a_step_fills_the_banks_after_the_loss() -> None:
 
 
 def test_the_total_is_the_weighted_sum_and_parts_can_be_off() -> None:
-    recipe = make_recipe(**TINY, contrastive=2.0, repulsion=0.5, dense=0.25, presence=3.0)
+    recipe = make_recipe(**TINY, contrastive=2.0, repulsion=0.5, dense=0.25, presence=3.0, placement=1.5)
     losses = CokeModel(recipe, 3).eval()(batch())
     weighted = 2 * losses.contrastive + 0.5 * losses.repulsion + 0.25 * losses.dense + 3 * losses.presence
-    torch.testing.assert_close(losses.total, weighted)
+    torch.testing.assert_close(losses.total, weighted + 1.5 * losses.placement)
+    assert float(losses.placement) > 0
     only = CokeModel(make_recipe(**TINY, contrastive=1.0, repulsion=0.0, dense=0.0, presence=0.0), 3).eval()(
         batch()
     )
     torch.testing.assert_close(only.total, only.contrastive)
     assert float(only.dense) == 0.0
+
+
+def test_hidden_keypoints_have_prototypes_only_where_they_are_trained() -> None:
+    model = CokeModel(make_recipe(**TINY, placement=0.5), 3).train()
+    model(batch()).total.backward()
+    assert float(model.hidden_bank.weight.grad.abs().max()) > 0
+    assert CokeModel(make_recipe(**TINY), 3).hidden_bank is None
 
 
 @pytest.mark.parametrize("prototypes", ["learned", "average", "momentum", "both"])

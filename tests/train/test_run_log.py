@@ -19,7 +19,7 @@ def epochs(folder: Path) -> list[str]:
     return [line.partition(",")[0] for line in (folder / "metrics.csv").read_text().splitlines()]
 
 
-@pytest.mark.parametrize("torn", ["", "1", "3,12,0.5", "3,12,0.5,0.001,2,,,,,,\n"])
+@pytest.mark.parametrize("torn", ["", "1", "3,12,0.5", "3,12,0.5,0.001,2,,,,,,,\n"])
 def test_a_torn_row_and_one_that_comes_again_are_dropped(tmp_path: Path, torn: str) -> None:
     log = RunLog(tmp_path, 0)
     for epoch in (1, 2):
@@ -31,7 +31,7 @@ def test_a_torn_row_and_one_that_comes_again_are_dropped(tmp_path: Path, torn: s
     again.write({"epoch": 3, **ROW})
     again.close()
     assert epochs(tmp_path) == ["epoch", "1", "2", "3"]
-    assert (tmp_path / "metrics.csv").read_text().splitlines()[-1] == "3,4,1.25,0.001,2,,,,,,"
+    assert (tmp_path / "metrics.csv").read_text().splitlines()[-1] == "3,4,1.25,0.001,2,,,,,,,"
 
 
 def test_a_killed_process_loses_no_row_of_tensorboard(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_a_killed_process_loses_no_row_of_tensorboard(tmp_path: Path) -> None:
 def test_rows_of_an_older_version_are_kept(tmp_path: Path) -> None:
     (tmp_path / "metrics.csv").write_text("epoch,step,total\r\n1,4,2\r\n2,8,1\r\n")
     RunLog(tmp_path, 1).close()
-    assert (tmp_path / "metrics.csv").read_text().splitlines()[1:] == ["1,4,,,2,,,,,,"]
+    assert (tmp_path / "metrics.csv").read_text().splitlines()[1:] == ["1,4,,,2,,,,,,,"]
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def test_names_are_unique() -> None:
 
 def test_seed_0_of_every_method_comes_first() -> None:
     seeds = [run.seed for run in declared() if run.group == "lsp"]
-    assert seeds == [0] * 5 + [1] * 5 + [2] * 5
+    assert seeds == [0] * 6 + [1] * 6 + [2] * 6
 
 
 @pytest.mark.parametrize("run", declared(), ids=lambda run: run.key)
@@ -74,8 +74,8 @@ def test_no_run_is_tested_with_what_it_was_trained_with(run: Run) -> None:
 
 
 def test_methods_differ_in_nothing_but_the_method() -> None:
-    own = {"method", "heatmap_loss", "presence"}
+    own = {"method", "heatmap_loss", "presence", "placement"}
     rows = {run.name: run.training.recipe for run in declared() if run.group == "lsp" and run.seed == 0}
-    assert len(rows) == 5
+    assert len(rows) == 6
     for recipe in rows.values():
         assert {key for key in recipe if recipe[key] != rows["coke"][key]} <= own

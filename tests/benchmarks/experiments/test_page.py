@@ -69,7 +69,7 @@ def test_committed_results_are_of_their_names_and_name_no_folder() -> None:
 def test_without_results_nothing_looks_like_one(folder: Path) -> None:
     text = document(folder, RUNS)
     assert "{{" not in text
-    assert len(rows(text, "## Methods on LSP")) == 5
+    assert len(rows(text, "## Methods on LSP")) == 6
     for row in rows(text, "## Methods on LSP"):
         assert [row[level] for level in LEVELS] == ["missing"] * 4
         assert row["seeds"] == "0 of 3"
