@@ -81,7 +81,7 @@ def by_machine(runs: list[tuple[str, Result]]) -> list[str]:
 
 def identity(machine: Machine) -> tuple[Any, ...]:
     """What two results of the same machine agree in."""
-    return machine.name, machine.processor, machine.cores, machine.gpu, machine.power_mode
+    return machine.name, machine.processor, machine.vnni, machine.cores, machine.gpu, machine.power_mode
 
 
 def filled(text: str, parts: Mapping[str, list[str]]) -> str:

@@ -31,6 +31,11 @@ def check_alike(a: Result, b: Result) -> None:
     found = [] if a.kind == b.kind else [f"kind ({a.kind}, {b.kind})"]
     for field, words in MACHINE.items():
         found += difference(words, getattr(a.machine, field), getattr(b.machine, field))
+    if None not in (
+        a.machine.vnni,
+        b.machine.vnni,
+    ):  # virtual machines of one name may lie on unlike processors
+        found += difference("8-bit dot products of the processor (VNNI)", a.machine.vnni, b.machine.vnni)
     for field, words in PROTOCOL.items():
         found += difference(words, getattr(a.protocol, field), getattr(b.protocol, field))
     if found:

@@ -22,7 +22,7 @@ Stage = Literal[
 
 
 class Machine(msgspec.Struct, kw_only=True, frozen=True):
-    """Where it was measured. Two results are comparable only if `name`, `processor` and `gpu` agree."""
+    """Where it was measured. Two results are comparable only if `name`, `processor`, `vnni` and `gpu` agree."""
 
     name: str  # what tells this machine from others of its kind; a hash, not its host name
     processor: str
@@ -33,7 +33,7 @@ class Machine(msgspec.Struct, kw_only=True, frozen=True):
     driver: str | None = None
     power_mode: str | None = None  # nvpmodel's on a Jetson
     governor: str | None = None  # of the CPU's clock
-    vnni: bool | None = None
+    vnni: bool | None = None  # whether the processor has 8-bit dot products; None: not known
 
 
 class Protocol(msgspec.Struct, kw_only=True, frozen=True):

@@ -25,7 +25,7 @@ UNITS = "Times of one call in ms."
 
 def heading(machine: Machine) -> str:
     """The machine in a few words."""
-    processor = f"{plain(machine.processor)}, {machine.cores} cores"
+    processor = f"{plain(machine.processor)}{' with VNNI' if machine.vnni else ''}, {machine.cores} cores"
     return f"{plain(machine.gpu)}, with {processor}" if machine.gpu else processor
 
 

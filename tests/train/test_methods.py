@@ -101,7 +101,7 @@ def test_a_baseline_has_no_clutter_to_subtract(dots: KeypointDataset, tmp_path: 
         trainer(dots, tmp_path / "run", method=method, rule="margin")
     assert not (tmp_path / "run").exists()
     run = trainer(dots, tmp_path / "plain", method=method, rule="similarity")
-    assert run.spec.head.rule == "similarity"
+    assert run.files.spec.head.rule == "similarity"
 
 
 def test_a_checkpoint_from_before_there_were_methods_is_cokes(dots: KeypointDataset, tmp_path: Path) -> None:

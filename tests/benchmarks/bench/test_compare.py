@@ -165,6 +165,20 @@ def test_what_was_not_measured_alike_is_refused(changes: dict[str, Any], words: 
     assert words in str(caught.value)
 
 
+@pytest.mark.parametrize(("a", "b", "alike"), [(True, False, False), (True, True, True), (None, True, True)])
+def test_processors_of_one_name_with_and_without_dot_products_are_not_alike(
+    a: bool | None, b: bool | None, alike: bool
+) -> None:
+    one, two = result(row(1)), result(row(1))
+    one = msgspec.structs.replace(one, machine=msgspec.structs.replace(one.machine, vnni=a))
+    two = msgspec.structs.replace(two, machine=msgspec.structs.replace(two.machine, vnni=b))
+    if alike:
+        assert compare(one, two)
+        return
+    with pytest.raises(CokeError, match=r"not measured alike.*VNNI"):
+        compare(one, two)
+
+
 def test_results_without_a_common_row_or_with_one_twice_are_refused() -> None:
     with pytest.raises(CokeError, match="no row in common"):
         compare(result(row(1)), result(row(2, precision="int8")))

@@ -129,6 +129,13 @@ def test_results_stand_by_machine_and_peers_apart(folder, make_result) -> None:
     assert "[d.json]" in peers.split("## The head alone")[0]
 
 
+def test_processors_of_one_name_with_and_without_dot_products_stand_apart(folder, make_result) -> None:
+    one = make_result()
+    write_result(one, folder / "a.json")
+    write_result(make_result(machine=msgspec.structs.replace(one.machine, vnni=True)), folder / "b.json")
+    assert made(folder).split("## Beside peers")[0].count("with VNNI, 2 cores") == 1
+
+
 def test_a_race_is_measured_by_the_fastest_peer(folder, make_row, make_result) -> None:
     rows = [
         make_row(8.0, model="person.coke", precision="int8"),
