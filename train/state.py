@@ -36,7 +36,9 @@ class Progress:
 
     def add(self, losses: list[float]) -> None:
         """One more batch, with its losses."""
-        self.losses = [a + b for a, b in zip(self.losses or [0.0] * len(losses), losses, strict=True)]
+        # None so far, or fewer: a run that an older version began has no part that has come since.
+        sums = self.losses + [0.0] * (len(losses) - len(self.losses))
+        self.losses = [a + b for a, b in zip(sums, losses, strict=True)]
         self.summed += 1
         self.batch += 1
 
