@@ -89,10 +89,17 @@ def untrained(bundle: Bundle) -> CokeModel:
 
 
 def read_graph(data: bytes) -> tuple[dict[str, tuple[Tensor, Tensor]], dict[str, Tensor]]:
-    """Weight and bias of each convolution by its name, and all initialisers by theirs. A bias of 0 may not be there."""
-    import onnx
-    from onnx import numpy_helper
+    """Weight and bias of each convolution by its name, and all initialisers by theirs. A bias of 0 may not be there.
 
+    Raises CokeError without the package onnx, which the extra `train` does not bring.
+    """
+    try:
+        import onnx
+        from onnx import numpy_helper
+    except ImportError:
+        raise CokeError(
+            "To start from a bundle its graph must be read: pip install 'coke-edge[export]'."
+        ) from None
     graph = onnx.load_from_string(data).graph
     arrays = {one.name: torch.from_numpy(numpy_helper.to_array(one).copy()) for one in graph.initializer}
     convolutions = {}

@@ -21,7 +21,7 @@ LEVELS = ("neck.lateral.", "neck.context.")
 FOR_TRAINING = (
     "null_class.",
     "hidden_bank.",
-)  # as a recipe has them or not; they begin anew where they are not there
+)  # there or not, as a recipe says: may begin anew, or be left behind
 NOT_IN_BUNDLES = ("clutter_bank.",)  # whole; a training fills it again
 
 

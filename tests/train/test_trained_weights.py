@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,13 @@ def test_another_network_is_refused(trained: Trained) -> None:
 def test_a_bundle_that_names_no_recipe_is_one_sentence(trained: Trained, recorded: dict[str, Any]) -> None:
     _, _, path = trained(recorded)
     with pytest.raises(CokeError, match=r"does not say by which recipe it was trained.*give its checkpoint"):
+        weights_of(path)
+
+
+def test_without_onnx_it_is_one_sentence(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, _, path = trained()
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(CokeError, match=r"pip install 'coke-edge\[export\]'"):
         weights_of(path)
 
 
