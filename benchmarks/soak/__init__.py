@@ -1,0 +1,1 @@
+"""A live run with faults injected at random, for minutes or days."""
