@@ -17,7 +17,7 @@ from coke_edge.files import replacing
 from coke_edge.manifest import ModelSpec
 from coke_edge.train.method import Method
 from coke_edge.train.methods import create_model
-from coke_edge.train.recipe import Recipe
+from coke_edge.train.recipe import BEFORE, Recipe
 
 KEY = "coke_edge"  # of our JSON in the safetensors header
 
@@ -60,12 +60,18 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], Description]:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            description = msgspec.json.decode(metadata[KEY], type=Description)
+            description = described(metadata[KEY])
             return {name: file.get_tensor(name) for name in file.keys()}, description  # noqa: SIM118 (no dict)
-    except (SafetensorError, KeyError, OSError, msgspec.DecodeError, msgspec.ValidationError) as error:
+    except (SafetensorError, KeyError, TypeError, OSError, msgspec.DecodeError, msgspec.ValidationError) as error:
         raise BundleError(
             f"{path} is no checkpoint of this version of coke-edge, or it is damaged ({type(error).__name__})"
         ) from error
+
+
+def described(text: str) -> Description:
+    """A description, also of an older version, whose recipe has fewer keys."""
+    plain = msgspec.json.decode(text)
+    return msgspec.convert({**plain, "recipe": {**BEFORE, **plain["recipe"]}}, Description)
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:

@@ -50,7 +50,10 @@ class MapRegression(Method):
         """What the neck gives → S times K maps [B, S, K, H, W]."""
 
     def losses(self, features: Tensor, batch: Batch) -> Losses:
-        """Σ over the S sets of maps of `dense` + the recipe's presence · `presence`."""
+        """Σ over the S sets of maps of `dense` + the recipe's presence · `presence`.
+
+        With maps of hidden keypoints, the recipe's placement · `placement` of them and the last set, too.
+        """
         visible, hidden = batch.visibility == VISIBLE, batch.visibility == HIDDEN
         cells = cells_of(batch.keypoints, self.stride)
         dense, presence = features.new_zeros(()), features.new_zeros(())
@@ -65,7 +68,15 @@ class MapRegression(Method):
                     null = self.null_class(maps)
                     presence = presence + loss.presence(maps, visible, hidden, null, 1.0)
         none = features.new_zeros(())
-        return Losses(dense + self.recipe.presence * presence, none, none, dense, presence, none)
+        placement, covered = none, self.hidden_maps(features)
+        if covered is not None:
+            placement = loss.placement(maps, covered, cells, visible, hidden, 1.0, self.recipe.dense_sigma)
+        total = dense + self.recipe.presence * presence + self.recipe.placement * placement
+        return Losses(total, none, none, dense, presence, placement)
+
+    def hidden_maps(self, features: Tensor) -> Tensor | None:
+        """What the neck gives → K maps [B, K, H, W] of hidden keypoints, for training alone; None: not trained."""
+        return None
 
     def score_maps(self, image: Tensor, head: HeadSpec) -> ScoreMaps:
         """Score: z, or the logarithm of the height, so that a Gaussian's top is found exactly between cells.
@@ -108,17 +119,23 @@ class HeatmapModel(MapRegression):
     """CoKe's backbone and neck, and a 1×1 convolution to K maps at stride 8 in place of the banks."""
 
     stride = 8
-    per_keypoint = ("head.", "null_class.")
+    per_keypoint = ("head.", "null_class.", "hidden_head.")
 
     def __init__(self, recipe: Recipe, keypoints: int) -> None:
         kind = "cross_entropy" if recipe.heatmap_loss == "auto" else recipe.heatmap_loss
         super().__init__(recipe, keypoints, *pyramid(recipe), kind)
         self.head = last_layer(recipe.channels, keypoints)
+        placed = kind == "cross_entropy" and recipe.placement > 0
+        self.hidden_head = last_layer(recipe.channels, keypoints) if placed else None
 
     def maps(self, features: Tensor) -> Tensor:
         """Features [B, C, H/8, W/8] → [B, 1, K, H/8, W/8]."""
         out: Tensor = self.head(features)[:, None]
         return out
+
+    def hidden_maps(self, features: Tensor) -> Tensor | None:
+        """Features [B, C, H/8, W/8] → [B, K, H/8, W/8], from a layer of their own."""
+        return self.hidden_head(features) if self.hidden_head else None
 
 
 def last_layer(channels: int, keypoints: int) -> nn.Conv2d:

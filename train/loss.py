@@ -96,7 +96,7 @@ def placement(
     target = gaussian(cells[known], h, w, sigma).to(logits.dtype)
     seen = visible[known][:, None]
     target = torch.cat([target * seen, target * ~seen], 1)
-    return mean_or_zero(-(target * F.log_softmax(logits, dim=1)).sum(1), similarity)
+    return mean_or_zero(-(target * F.log_softmax(logits, dim=1)).sum(1), logits)
 
 
 def squared(

@@ -92,7 +92,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         Meta(
             ge=0, description="weight of finding hidden keypoints, too, by prototypes of their own (0: none)"
         ),
-    ] = 0.0
+    ] = 0.5
 
     # --- baselines ---
     heatmap_loss: Annotated[
@@ -172,6 +172,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "repulsion": 0.1,
         "dense": 0.0,
         "presence": 0.0,
+        "placement": 0.0,
         "rule": "similarity",
         "flip": 0.0,
         "scale": 0.0,
@@ -188,6 +189,9 @@ RECIPES: dict[str, dict[str, Any]] = {
     # A minute or two on two cores: to see the whole loop, not for accuracy.
     "tiny": {"width": 128, "height": 128, "epochs": 6, "eval_every": 3, "clutter_size": 512},
 }
+
+# What was done before the recipe had a key, where that is not the default: recipes that were recorded then lack it.
+BEFORE: dict[str, Any] = {"placement": 0.0}
 
 
 def make_recipe(name_or_file: str = "edge", **overrides: Any) -> Recipe:

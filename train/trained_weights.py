@@ -19,7 +19,7 @@ from coke_edge.errors import CokeError
 from coke_edge.manifest import InputSpec
 from coke_edge.train.checkpoint import read_checkpoint
 from coke_edge.train.model import CokeModel
-from coke_edge.train.recipe import Recipe
+from coke_edge.train.recipe import BEFORE, Recipe
 
 GRAPH = "model.fp32.onnx"
 STEM = "stem"  # what export calls the first convolution where it has folded the normalisation into it
@@ -78,8 +78,8 @@ def bundle_weights(bundle: Bundle) -> Weights:
 def untrained(bundle: Bundle) -> CokeModel:
     """A network as the bundle's was trained, with other weights."""
     try:
-        recipe = msgspec.convert(bundle.manifest.training["recipe"], Recipe)
-    except (KeyError, msgspec.ValidationError):
+        recipe = msgspec.convert({**BEFORE, **bundle.manifest.training["recipe"]}, Recipe)
+    except (KeyError, TypeError, msgspec.ValidationError):
         raise CokeError(
             f"{bundle.path} does not say by which recipe it was trained, so no training can start from it: "
             "give its checkpoint."

@@ -18,10 +18,8 @@ QUIET = (
     0.2  # weight of a new level of the neck; at 0 its ReLUs would pass no gradient and it would never learn
 )
 LEVELS = ("neck.lateral.", "neck.context.")
-FOR_TRAINING = (
-    "null_class.",
-    "hidden_bank.",
-)  # there or not, as a recipe says: may begin anew, or be left behind
+# There or not, as a recipe says: may begin anew, or be left behind.
+FOR_TRAINING = ("null_class.", "hidden_bank.", "hidden_head.")
 NOT_IN_BUNDLES = ("clutter_bank.",)  # whole; a training fills it again
 
 

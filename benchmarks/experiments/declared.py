@@ -12,7 +12,7 @@ from coke_edge.train.data.pascal3d_anchors import ANCHORS
 LEVELS = ("L0", "L1", "L2", "L3")
 LSP = "lsp:{data}/lsp"
 PHOTOS = "{data}/backgrounds"  # occluders are cut from: half of them in training, the other half in the test
-COKE, HEATMAP, HEATMAP_NULL = "coke", "heatmap-ce", "heatmap-ce-null"
+COKE, UNPLACED, HEATMAP = "coke-placement", "coke", "heatmap-ce"
 
 
 class Row(NamedTuple):
@@ -49,11 +49,20 @@ ENTROPY = {"method": "heatmap", "heatmap_loss": "cross_entropy"}
 SQUARES = {"method": "heatmap", "heatmap_loss": "mse"}
 HOURGLASS = {"method": "hourglass", "heatmap_loss": "mse"}
 NO_NULL = {"presence": 0.0}
-METHODS = (
-    Row(COKE, "CoKe", {}),
+PLACED = {"placement": 0.5}
+COMPARED = (
+    Row(COKE, "CoKe", PLACED),
+    Row(UNPLACED, "CoKe, hidden keypoints not placed", {}),
     Row(HEATMAP, "heat map, cross-entropy", {**ENTROPY, **NO_NULL}),
-    Row("coke-placement", "CoKe, hidden keypoints placed", {"placement": 0.5}),
-    Row(HEATMAP_NULL, "heat map, cross-entropy, null class", ENTROPY),
+)
+METHODS = (
+    *COMPARED,
+    Row("heatmap-ce-null", "heat map, cross-entropy, null class", ENTROPY),
+    Row(
+        "heatmap-ce-placement",
+        "heat map, cross-entropy, null class, hidden keypoints placed",
+        {**ENTROPY, **PLACED},
+    ),
     Row("heatmap-mse", "heat map, squared error", {**SQUARES, **NO_NULL}),
     Row("hourglass", "stacked hourglass, squared error", {**HOURGLASS, **NO_NULL}),
 )
@@ -72,12 +81,13 @@ PAPER_LOSS = {
     "clutter_covered": False,
     "dense": 0.0,
     "presence": 0.0,
+    "placement": 0.0,
     "rule": "similarity",
 }
-# What changes one thing trains half as long, and is held against CoKe at the same length.
+# What changes one thing trains half as long, and is held against CoKe without placement at the same length.
 SHORT_KEYS = {**LSP_KEYS, "epochs": 15}
 ABLATIONS = (
-    Row(COKE, "CoKe", {}),
+    Row(UNPLACED, "CoKe, hidden keypoints not placed", {}),
     Row("no-contrastive", "without the contrastive term", {"contrastive": 0.0}),
     Row(
         "contrastive-1",
@@ -109,7 +119,6 @@ PASCAL_KEYS = {
     "eval_every": 0,  # the last weights: there are too few validation images to choose by
     "rule": "similarity",
 }
-PASCAL_METHODS = (METHODS[0], METHODS[1])
 JOINT = "all"
 
 PARTS = "coco:{generated}/parts/annotations.json"
@@ -122,7 +131,6 @@ PARTS_KEYS = {
     "clutter_size": 512,
     "occluder_images": f"{BENCHES}?part=train",
 }
-PARTS_METHODS = (METHODS[0], METHODS[1])
 
 
 def pascal_test(category: str) -> Test:
@@ -159,7 +167,7 @@ def pascal_runs(seeds: int) -> Iterator[Run]:
     """Trained on the seen half of the viewpoints: the joint model of all classes, and one model per class."""
     for seed in range(seeds):
         for category in (JOINT, *CLASSES):
-            for row in PASCAL_METHODS:
+            for row in COMPARED:
                 data = f"{PASCAL}{category}&azimuth=seen"
                 keys = {**PASCAL_KEYS, **row.keys}
                 yield Run(
@@ -175,7 +183,7 @@ def parts_runs(seeds: int) -> Iterator[Run]:
     """Generated pictures of one rigid part: no download, and pictures that may be shown."""
     test = Test(parts={"": PARTS}, levels=LEVELS, occluders=f"{BENCHES}?part=test")
     for seed in range(seeds):
-        for row in PARTS_METHODS:
+        for row in COMPARED:
             one = training(PARTS, row.recipe, seed, **{**PARTS_KEYS, **row.keys})
             yield Run(group="parts", name=row.name, seed=seed, training=one, test=test)
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from coke_edge.kernels.spec import Rule
-from coke_edge.train.recipe import Recipe, make_recipe
+from coke_edge.train.recipe import BEFORE, Recipe, make_recipe
 
 NEUTRAL = frozenset({"workers", "cache_mb"})  # recipe keys that change how fast a run is, not what it gives
 # … and those of the banks, which no baseline has.
@@ -27,7 +27,6 @@ OF_THE_BANKS = frozenset(
         "clutter_hard",
         "clutter_covered",
         "clutter_weight",
-        "placement",
         "near",
         "contrastive",
         "repulsion",
@@ -99,7 +98,11 @@ def content(one: Training) -> Any:
 
 def without_effect(one: Training) -> frozenset[str]:
     """The recipe keys that its weights do not depend on."""
-    return NEUTRAL if one.recipe["method"] == "coke" else NEUTRAL | OF_THE_BANKS
+    if one.recipe["method"] == "coke":
+        return NEUTRAL
+    soft = one.recipe["method"] == "heatmap" and one.recipe["heatmap_loss"] != "mse"
+    placed = soft and one.recipe.get("placement", 0.0) > 0
+    return NEUTRAL | OF_THE_BANKS | (frozenset() if placed else {"placement"})
 
 
 def digest(value: Any) -> str:
@@ -109,11 +112,11 @@ def digest(value: Any) -> str:
 def same_training(one: Training, other: Training) -> bool:
     """Whether both give the same weights.
 
-    A key that one of them does not have yet counts as the default: a recipe that learns a new key does what it did.
+    A key that one of them does not have yet counts as what was done without it: `BEFORE`, or else the default.
     """
     if one.data != other.data:
         return False
-    defaults = msgspec.to_builtins(Recipe())
+    defaults = msgspec.to_builtins(Recipe()) | BEFORE
     keys = (one.recipe.keys() | other.recipe.keys()) - (without_effect(one) & without_effect(other))
     known = all(key in defaults or (key in one.recipe and key in other.recipe) for key in keys)
     return known and all(

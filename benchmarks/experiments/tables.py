@@ -9,14 +9,13 @@ from coke_edge.benchmarks.experiments.collected import Cell, Collection
 from coke_edge.benchmarks.experiments.declared import (
     ABLATIONS,
     CLASSES,
-    COKE,
+    COMPARED,
     JOINT,
     LEVELS,
     METHODS,
-    PARTS_METHODS,
-    PASCAL_METHODS,
     PROTOTYPES,
     RULES,
+    UNPLACED,
     Row,
 )
 from coke_edge.benchmarks.experiments.figures import (
@@ -99,7 +98,7 @@ def rules_part(found: Collection) -> str:
 
 def prototypes_part(found: Collection) -> str:
     """How prototypes come about."""
-    reference = ("learned (CoKe of the ablations)", found.cells["lsp-ablation", COKE])
+    reference = ("learned (first row of the ablations)", found.cells["lsp-ablation", UNPLACED])
     return compared(found, [reference, *titled(found, "lsp-prototypes", PROTOTYPES)])
 
 
@@ -110,7 +109,7 @@ def ablation_part(found: Collection) -> str:
 
 def compared(found: Collection, rows: Sequence[Named]) -> str:
     """PCK with the difference from the first row, AUROC, and how far seeds alone differ."""
-    seeds, first = found.cells["lsp", COKE], rows[0][1]
+    seeds, first = found.cells["lsp", UNPLACED], rows[0][1]
     lines = []
     for title, one in rows:
         cells = [beside(one.spread(pck, level), first.spread(pck, level), one is first) for level in LEVELS]
@@ -123,7 +122,7 @@ def compared(found: Collection, rows: Sequence[Named]) -> str:
         if one and one.deviation
     ]
     words = (
-        f"Standard deviation of CoKe's PCK over {seeds.seeds} seeds of the first table: {', '.join(known)}."
+        f"Standard deviation of the PCK over {seeds.seeds} seeds of that method in the first table: {', '.join(known)}."
         if known
         else "How far seeds alone differ is not known yet."
     )
@@ -140,7 +139,7 @@ def beside(value: Spread | None, reference: Spread | None, itself: bool) -> str:
 
 def parts_part(found: Collection) -> str:
     """The generated part."""
-    rows = titled(found, "parts", PARTS_METHODS)
+    rows = titled(found, "parts", COMPARED)
     words = ("PCK@0.1 of the box's longer side [%]:", "Visibility, AUROC:")
     return "\n\n".join([words[0], level_table(rows, pck), words[1], level_table(rows, auroc, 3, LEVELS[1:])])
 
@@ -149,15 +148,16 @@ def pascal_part(found: Collection) -> str:
     """PASCAL3D+: the mean over the classes, then each class."""
     titles = [f"{half} {level}" for half in HALVES for level in LEVELS]
     means, classes = [], []
-    for row in PASCAL_METHODS:
+    for row in COMPARED:
         joint = found.cells["pascal3d", f"{JOINT}-{row.name}"]
         own = {name: found.cells["pascal3d", f"{name}-{row.name}"] for name in CLASSES}
         means.append([f"{row.title}, one model per class", *over_classes(own), fewest(own.values())])
         means.append(
             [f"{row.title}, one model of all classes", *both_halves(joint, keypoint_mean), joint.seeds]
         )
+    by_class = [row for row in COMPARED if row.name != UNPLACED]
     for name in CLASSES:
-        for row in PASCAL_METHODS:
+        for row in by_class:
             one = found.cells["pascal3d", f"{name}-{row.name}"]
             if one.results:
                 classes.append(
@@ -169,7 +169,7 @@ def pascal_part(found: Collection) -> str:
             "PCK@0.1 of the box's longer side [%], mean over the keypoints of a class, then over the classes that have "
             "objects:",
             markdown(["", *titles, "seeds"], means),
-            f"By class, one model per class, {len(classes)} of {len(CLASSES) * len(PASCAL_METHODS)} rows begun:",
+            f"By class, one model per class, {len(classes)} of {len(CLASSES) * len(by_class)} rows begun:",
             *([table] if classes else []),
         ]
     )

@@ -18,6 +18,7 @@ from coke_edge.train.data.sample import HIDDEN, UNLABELLED, VISIBLE
 from coke_edge.train.heatmap import HeatmapModel
 from coke_edge.train.model import CokeModel
 from coke_edge.train.recipe import Recipe, make_recipe
+from coke_edge.train.sampling import cells_of
 
 HEAD = HeadSpec("similarity", 0.07, 0.005)
 B, K, CELLS = 2, 3, 8
@@ -25,7 +26,7 @@ B, K, CELLS = 2, 3, 8
 
 def small(**keys: object) -> Recipe:
     base = {"backbone": "test_efficientnet", "pretrained": "none", "width": 64, "height": 64, "channels": 16}
-    return make_recipe("edge", **{**base, "context": 1, "method": "heatmap", **keys})
+    return make_recipe("edge", **{**base, "context": 1, "method": "heatmap", "placement": 0.0, **keys})
 
 
 @pytest.fixture
@@ -93,6 +94,30 @@ def test_cross_entropy_is_one_softmax_over_cells(batch: Batch, presence: float) 
     assert float(losses.presence) == pytest.approx(np.mean(gone) if presence else 0.0, rel=1e-5)
     assert float(losses.total) == pytest.approx(np.mean(dense) + presence * np.mean(gone), rel=1e-5)
     assert float(losses.contrastive) == float(losses.repulsion) == 0.0
+
+
+def test_hidden_keypoints_are_placed_by_a_layer_of_their_own(batch: Batch) -> None:
+    model = HeatmapModel(small(presence=0.4, placement=0.5, dense_sigma=0.9), K)
+    losses = model(batch)
+    features = model.features(batch.image)
+    seen, covered = model.head(features), model.hidden_head(features)
+    expected = loss.placement(
+        seen,
+        covered,
+        cells_of(batch.keypoints, 8),
+        batch.visibility == VISIBLE,
+        batch.visibility == HIDDEN,
+        1.0,
+        0.9,
+    )
+    assert float(expected) > 0
+    assert float(losses.placement) == pytest.approx(float(expected), rel=1e-5)
+    parts = losses.dense + 0.4 * losses.presence + 0.5 * losses.placement
+    assert float(losses.total) == pytest.approx(float(parts), rel=1e-6)
+    losses.total.backward()
+    assert float(model.hidden_head.weight.grad.abs().max()) > 0
+    assert HeatmapModel(small(placement=0.5, heatmap_loss="mse"), K).hidden_head is None
+    assert HeatmapModel(small(placement=0.0), K).hidden_head is None
 
 
 @pytest.mark.parametrize("presence", [0.0, 0.4])

@@ -139,6 +139,15 @@ def test_placement_is_its_formula(seed: int) -> None:
     assert math.isclose(float(got), expected, rel_tol=1e-5, abs_tol=1e-6)
 
 
+def test_placement_of_no_keypoint_is_zero_and_reaches_both_maps() -> None:
+    seen, covered = torch.zeros(2, 1, 3, 4, 5, requires_grad=True).unbind(0)
+    nobody = torch.zeros(1, 3, dtype=torch.bool)
+    got = loss.placement(seen, covered, torch.full((1, 3, 2), math.nan), nobody, nobody, TAU, 0.7)
+    assert float(got) == 0.0
+    for gradient in torch.autograd.grad(got, (seen, covered)):
+        assert not gradient.any()
+
+
 def test_dense_and_presence_at_equal_weights_are_one_softmax_with_a_null_class() -> None:
     rng = np.random.default_rng(0)
     s, cells = (

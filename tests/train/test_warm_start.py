@@ -89,13 +89,14 @@ def test_keypoints_of_the_same_name_keep_their_prototypes(tmp_path: Path, protot
 
 @pytest.mark.parametrize("had", [{}, {"placement": 0.5}], ids=str)
 @pytest.mark.parametrize("has", [{}, {"placement": 0.5}, {"presence": 0.0}], ids=str)
+@pytest.mark.parametrize("method", ["coke", "heatmap"])
 def test_what_training_alone_reads_may_be_new_or_left_behind(
-    tmp_path: Path, had: dict[str, float], has: dict[str, float]
+    tmp_path: Path, method: str, had: dict[str, float], has: dict[str, float]
 ) -> None:
-    trained = saved(tmp_path, make_recipe(**TINY, **had))
-    model = create_model(make_recipe(**TINY, **has), 3)
+    trained = saved(tmp_path, make_recipe(**TINY, method=method, **had))
+    model = create_model(make_recipe(**TINY, method=method, **has), 3)
     begin(model, tmp_path)
-    assert torch.equal(model.prototypes, trained.prototypes)
+    assert torch.equal(model.neck.lateral[0][0].weight, trained.neck.lateral[0][0].weight)
     if had == has:
         assert model.state_dict().keys() == trained.state_dict().keys()
         assert all(torch.equal(t, trained.state_dict()[name]) for name, t in model.state_dict().items())

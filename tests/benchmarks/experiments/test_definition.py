@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from coke_edge.benchmarks.experiments.declared import declared
+from coke_edge.benchmarks.experiments.declared import METHODS, declared
 from coke_edge.benchmarks.experiments.definition import Run, digest_of, same_run, same_training
 from coke_edge.benchmarks.experiments.places import Places
 
@@ -32,6 +32,20 @@ def test_a_key_that_the_recipe_learns_later_changes_nothing_at_its_default(make_
     assert not same_training(strange, run.training)
 
 
+def test_a_result_without_placement_was_trained_without_it(make_run) -> None:
+    for method in ("coke", "heatmap"):
+        older = without(make_run(method=method, placement=0.0), "placement")
+        assert same_run(older, make_run(method=method, placement=0.0))
+        assert not same_run(older, make_run(method=method, placement=0.5))
+
+
+@pytest.mark.parametrize(
+    "keys", [{"method": "hourglass"}, {"method": "heatmap", "heatmap_loss": "mse"}], ids=str
+)
+def test_squared_errors_know_no_placement(make_run, keys: dict[str, str]) -> None:
+    assert same_run(make_run(**keys, placement=0.0), make_run(**keys, placement=0.5))
+
+
 def test_what_the_banks_are_like_does_not_matter_to_a_baseline(make_run) -> None:
     for key, value in (("contrastive", 0.7), ("clutter_size", 32), ("prototypes", "both")):
         one, other = make_run(method="heatmap"), make_run(method="heatmap", **{key: value})
@@ -56,7 +70,8 @@ def test_names_are_unique() -> None:
 
 def test_seed_0_of_every_method_comes_first() -> None:
     seeds = [run.seed for run in declared() if run.group == "lsp"]
-    assert seeds == [0] * 6 + [1] * 6 + [2] * 6
+    assert seeds == sorted(seeds)
+    assert seeds.count(0) == seeds.count(1) == seeds.count(2) == len(METHODS)
 
 
 @pytest.mark.parametrize("run", declared(), ids=lambda run: run.key)
@@ -76,6 +91,6 @@ def test_no_run_is_tested_with_what_it_was_trained_with(run: Run) -> None:
 def test_methods_differ_in_nothing_but_the_method() -> None:
     own = {"method", "heatmap_loss", "presence", "placement"}
     rows = {run.name: run.training.recipe for run in declared() if run.group == "lsp" and run.seed == 0}
-    assert len(rows) == 6
+    assert rows.keys() == {row.name for row in METHODS}
     for recipe in rows.values():
         assert {key for key in recipe if recipe[key] != rows["coke"][key]} <= own
