@@ -112,6 +112,7 @@ def row(seen: Seen, spec: ModelSpec, rule: Rule, rows: int, full: Peaks, found: 
     xy = decoded(found, spec).xy
     distance = np.linalg.norm(xy - decoded(full, spec).xy, axis=-1)
     moved = float((found.index != full.index).mean())
+    xy = xy[:, : seen.flags.shape[1]]
     mask = metrics.counted(seen.flags, seen.length)
     miss = metrics.distances(xy, seen.truth)
     pck = [

@@ -69,7 +69,9 @@ class Bundle:
         return bytes(self._contents[entry])
 
     def banks(self) -> dict[str, NDArray[np.float32]]:
-        """The vectors of the head: prototypes [K, C], clutter [N, C], unit rows; counts [N] if compressed.
+        """The vectors of the head: prototypes [R, C], clutter [N, C], unit rows; counts [N] if compressed.
+
+        R is K, or 2 K with those of hidden keypoints behind (`ModelSpec.maps`).
 
         Raises BundleError if they do not fit together or do not fit the manifest.
         """
@@ -78,7 +80,7 @@ class Bundle:
 
         try:
             banks: dict[str, NDArray[np.float32]] = load(self.read(BANKS))
-            check_banks(banks, len(self.manifest.model.keypoints.names))
+            check_banks(banks, self.manifest.model.maps)
         except (SafetensorError, BundleError) as error:
             raise BundleError(f"{self.path} cannot be used: {error}") from None
         return banks

@@ -22,35 +22,41 @@ def decode(
     """
     if boxes is None:
         boxes = [shown(affine, spec.input) for affine in affines]
-    columns = spec.input.width // spec.stride
-    row, column = np.divmod(peaks.index, columns)
-    step = sub_cell(peaks.neighbourhood)
-    crop_xy = cells_to_crop(column + step[..., 0], row + step[..., 1], spec.stride)  # [B, K, M, 2]
-    missing = peaks.index == NO_PEAK
-    crop_xy[missing] = np.nan
-    at_best = best(peaks)
-    visible = visibility(peaks, spec.visibility)
-    at_best[:, missing[..., 0]] = np.nan
+    count = len(spec.keypoints.names)
+    crop_xy = places(peaks, spec)
+    at_best = best(peaks)[..., :count]
+    at_best[:, peaks.index[:, :count, 0] == NO_PEAK] = np.nan
+    visible = visibility(peaks, spec.visibility)[:, :count]
     objects = []
     for b, (affine, box) in enumerate(zip(affines, boxes, strict=True)):
         xy = transform(invert(affine), crop_xy[b])
         objects.append(
             Keypoints(
                 layout=spec.keypoints,
-                xy=xy[:, 0],
+                xy=xy[:count, 0],
                 similarity=at_best[0, b],
                 clutter=at_best[1, b],
                 soft_clutter=at_best[2, b],
                 visible=visible[b],
                 box=np.asarray(box, dtype=np.float64),
-                alternatives=xy if xy.shape[1] > 1 else None,
+                alternatives=xy[:count] if xy.shape[1] > 1 else None,
+                hidden_xy=xy[count:, 0] if spec.hidden_maps else None,
             )
         )
     return objects
 
 
+def places(peaks: Peaks, spec: ModelSpec) -> NDArray[np.float64]:
+    """Where the peaks of R score maps are, [B, R, M, 2] in crop pixels; NaN where there is none."""
+    row, column = np.divmod(peaks.index, spec.input.width // spec.stride)
+    step = sub_cell(peaks.neighbourhood)
+    crop_xy = cells_to_crop(column + step[..., 0], row + step[..., 1], spec.stride)
+    crop_xy[peaks.index == NO_PEAK] = np.nan
+    return crop_xy
+
+
 def best(peaks: Peaks) -> NDArray[np.float64]:
-    """s, c and ĉ [3, B, K] of the best peaks."""
+    """s, c and ĉ [3, B, R] of the best peaks."""
     quantities = (peaks.similarity, peaks.clutter, peaks.soft_clutter)
     return np.array([quantity[..., 0] for quantity in quantities], np.float64)
 
@@ -78,27 +84,32 @@ def sub_cell(neighbourhood: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def visibility(peaks: Peaks, spec: VisibilitySpec | None) -> NDArray[np.float64]:
-    """P(visible) [B, K] at the best peaks: 0 where there is no peak, NaN if the model is not calibrated."""
+    """P(visible) [B, K]: 0 where there is no peak. NaN of every map, [B, R], if the model is not calibrated."""
     missing = peaks.index[..., 0] == NO_PEAK
     if spec is None:
         return np.where(missing, 0.0, np.nan)
+    missing = missing[:, : len(spec.bias)]
     logit = readings(peaks, spec.evidence) @ np.asarray(spec.slopes) + np.asarray(spec.bias)
     return np.where(missing, 0.0, 0.5 * (1 + np.tanh(logit / 2)))  # σ, without overflow
 
 
 def readings(peaks: Peaks, evidence: EvidenceSpec | None) -> NDArray[np.float64]:
-    """What P(visible) is judged by [B, K, Q]: s, c, ĉ of the best peak and, if asked for, e; 0 without a peak."""
-    quantities = list(best(peaks))
+    """What P(visible) is judged by [B, K, Q]: s, c, ĉ of the best peak and, if asked for, e and h; 0 without a peak.
+
+    With h the second half of the R maps are those of hidden keypoints.
+    """
+    count = peaks.index.shape[1]
+    own = []
     if evidence is not None:
-        quantities.append(
-            soft_maximum(peaks.neighbourhood[..., : evidence.peaks, :, :], evidence.temperature)
-        )
-    found = np.stack(quantities, axis=-1)
-    found[peaks.index[..., 0] == NO_PEAK] = 0.0
+        e = soft_maximum(peaks.neighbourhood[..., : evidence.peaks, :, :], evidence.temperature)
+        own = [e] if evidence.hidden is None else np.split(e, 2, axis=1)
+        count = own[0].shape[1]
+    found = np.stack([*best(peaks)[..., :count], *own], axis=-1)
+    found[peaks.index[:, :count, 0] == NO_PEAK] = 0.0
     return found
 
 
 def soft_maximum(q: NDArray[np.float32], temperature: float) -> NDArray[np.float64]:
-    """τ·log Σ exp(q / τ) [B, K] of the scores [B, K, M, 3, 3]; −∞ where there is none."""
+    """τ·log Σ exp(q / τ) [B, R] of the scores [B, R, M, 3, 3]; −∞ where there is none."""
     exponents = q.reshape(*q.shape[:2], -1) / np.float64(temperature)
     return np.asarray(temperature * np.logaddexp.reduce(exponents, axis=-1))

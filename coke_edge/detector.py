@@ -17,7 +17,7 @@ from coke_edge.kernels.reference import Peaks
 from coke_edge.keypoints import Keypoints
 from coke_edge.manifest import ModelSpec
 from coke_edge.preprocess import FrameError, check_frame
-from coke_edge.selection import Indices, choose, narrowed, of_chosen
+from coke_edge.selection import Indices, choose, maps_of, narrowed, of_maps
 
 
 class Detector:
@@ -29,7 +29,7 @@ class Detector:
 
     spec: ModelSpec
     backend: Backend
-    _chosen: Indices | None = None  # of the model's keypoints; None is all of them
+    _maps: Indices | None = None  # of the chosen keypoints, among the model's; None is all of them
 
     def __init__(
         self,
@@ -51,8 +51,9 @@ class Detector:
         bundle = bundle if isinstance(bundle, Bundle) else Bundle(bundle)
         self.spec = bundle.manifest.model
         if keypoints:
-            self._chosen = choose(self.spec.keypoints, keypoints)
-            self.spec = narrowed(self.spec, self._chosen)
+            chosen = choose(self.spec.keypoints, keypoints)
+            self._maps = maps_of(self.spec, chosen)
+            self.spec = narrowed(self.spec, chosen)
         self.backend = open_backend(bundle, backend, threads, precision)
 
     @classmethod
@@ -80,10 +81,10 @@ class Detector:
         return self._decode(self.backend(frame, affines), affines, areas)
 
     def peaks(self, frame: NDArray[np.uint8], box: ArrayLike | None = None) -> Peaks:
-        """What the head finds of one object, before it is decoded: [1, K, M]; raises as a call does."""
+        """What the head finds of one object, before it is decoded: [1, R, M] of R score maps; raises as a call does."""
         frame = check_frame(frame)
         peaks = self.backend(frame, self._aim(frame, [box])[1])
-        return peaks if self._chosen is None else of_chosen(peaks, self._chosen)
+        return peaks if self._maps is None else of_maps(peaks, self._maps)
 
     def stages(
         self, frame: NDArray[np.uint8], boxes: Sequence[ArrayLike | None]
@@ -121,8 +122,8 @@ class Detector:
         return [whole if box is None else box for box in boxes], affines
 
     def _decode(self, peaks: Peaks, affines: Sequence[Affine], areas: Sequence[ArrayLike]) -> list[Keypoints]:
-        if self._chosen is not None:
-            peaks = of_chosen(peaks, self._chosen)
+        if self._maps is not None:
+            peaks = of_maps(peaks, self._maps)
         return decode(peaks, affines, self.spec, areas)
 
     def _affine(self, box: ArrayLike, with_margin: bool) -> Affine:

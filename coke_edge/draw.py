@@ -28,7 +28,7 @@ SUB_PIXEL = 4  # OpenCV draws at sixteenths of a pixel
 def draw(
     frame: NDArray[np.uint8], keypoints: Keypoints, names: bool = False, box: bool = False
 ) -> NDArray[np.uint8]:
-    """A copy of a frame [H, W, 3] BGR with the keypoints of one object on it.
+    """A copy of a frame [H, W, 3] BGR with the keypoints of one object on it, each at the likelier of its `places`.
 
     Lines whose ends are both judged visible are solid, others thin and faint. Keypoints without a peak are
     left out. `names` adds their names, `box` the region that was searched.
@@ -48,17 +48,19 @@ def draw(
         canvas = np.asarray(cv2.addWeighted(veil, 0.55, canvas, 0.45, 0), dtype=np.uint8)
     draw_bones(canvas, keypoints, [pair for pair in bones if pair not in faint], colours, unit)
     if names:
-        middle = np.median(keypoints.xy[found, 0]) if found.any() else 0.0
+        middle = np.median(keypoints.places[found, 0]) if found.any() else 0.0
         for k in np.flatnonzero(found):
-            draw_name(canvas, keypoints.xy[k], keypoints.names[k], unit, bool(keypoints.xy[k, 0] >= middle))
+            draw_name(
+                canvas, keypoints.places[k], keypoints.names[k], unit, bool(keypoints.places[k, 0] >= middle)
+            )
     for k in np.flatnonzero(found):
-        draw_marker(canvas, keypoints.xy[k], colours[k], unit, bool(hidden[k]))
+        draw_marker(canvas, keypoints.places[k], colours[k], unit, bool(hidden[k]))
     return canvas
 
 
 def line_width(frame: NDArray[np.uint8], keypoints: Keypoints) -> float:
     """Width of a skeleton line in pixels: a share of the object's extent, within a share of the picture's."""
-    found = keypoints.xy[keypoints.found]
+    found = keypoints.places[keypoints.found]
     picture = float(np.hypot(*frame.shape[:2]))
     extent = float(np.hypot(*np.ptp(found, axis=0))) if len(found) > 1 else 0.0
     return float(np.clip(extent / 90, max(1.5, picture / 500), max(1.5, picture / 150)))
@@ -99,7 +101,7 @@ def draw_bones(
             sides = {colours[i], colours[j]} - {MIDDLE}
             colour = RIM if rim else sides.pop() if len(sides) == 1 else MIDDLE
             thickness = max(1, round(width * 1.9 if rim else width))
-            ends = (fixed(keypoints.xy[i]), fixed(keypoints.xy[j]))
+            ends = (fixed(keypoints.places[i]), fixed(keypoints.places[j]))
             cv2.line(canvas, *ends, colour, thickness, cv2.LINE_AA, SUB_PIXEL)
 
 

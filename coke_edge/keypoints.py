@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from coke_edge.manifest import Keypoints2D
 
 HIDDEN_BELOW = 0.5  # a point with a lower probability of being visible is drawn and reported as hidden
+# Below this its place as a hidden one is more often right than that where it would be seen: between .25 and .38 both
+# are equally good on LSP, by the level of occlusion (benchmarks/NOTES-visibility.md).
+ELSEWHERE_BELOW = 0.3
 
 Vector = NDArray[np.float64]
 
@@ -23,14 +26,16 @@ class Keypoints:
     """
 
     layout: Keypoints2D  # names, skeleton, flip pairs
-    xy: Vector  # [K, 2]
-    similarity: Vector  # [K] −1 … 1, to the keypoint's prototype
+    xy: Vector  # [K, 2] where each is if it is visible
+    similarity: Vector  # [K] −1 … 1, to the keypoint's prototype, where it looks most like it
     clutter: Vector  # [K] the largest similarity to a clutter vector, at the same place
     soft_clutter: Vector  # [K] the same, soft; in the log-odds rule the score is similarity − soft_clutter
     visible: Vector  # [K] probability 0 … 1; NaN if the model was not calibrated for it
     box: Vector  # [4] x0, y0, x1, y1 of the region that was searched
-    alternatives: Vector | None = (
-        None  # [K, M, 2] all peaks, best first, NaN where there are fewer; None if M = 1
+    # [K, M, 2] all places where it may be seen, best first, NaN where there are fewer; None if M = 1
+    alternatives: Vector | None = None
+    hidden_xy: Vector | None = (
+        None  # [K, 2] where each is if it is hidden; None if the model does not place hidden ones
     )
 
     @property
@@ -48,11 +53,21 @@ class Keypoints:
         """[K] which keypoints are judged hidden; none, if the model was not calibrated for it."""
         return np.asarray(self.visible < HIDDEN_BELOW)
 
+    @property
+    def places(self) -> Vector:
+        """[K, 2] where each keypoint is: `hidden_xy` of those that are most likely hidden, `xy` of the others."""
+        if self.hidden_xy is None:
+            return self.xy
+        return np.where((self.visible < ELSEWHERE_BELOW)[:, None], self.hidden_xy, self.xy)
+
     def __len__(self) -> int:
         return len(self.names)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON: the box, and for each keypoint its name and numbers, None for what is NaN."""
+        """Plain data for JSON: the box, and for each keypoint its name and numbers, None for what is NaN.
+
+        `hidden_x` and `hidden_y` are there if the model places hidden keypoints.
+        """
         return {
             "box": self.box.tolist(),
             "keypoints": [
@@ -64,21 +79,27 @@ class Keypoints:
                     "clutter": number(self.clutter[k]),
                     "soft_clutter": number(self.soft_clutter[k]),
                     "visible": number(self.visible[k]),
+                    **self._hidden_place(k),
                 }
                 for k, name in enumerate(self.names)
             ],
         }
 
+    def _hidden_place(self, k: int) -> dict[str, float | None]:
+        if self.hidden_xy is None:
+            return {}
+        return {"hidden_x": number(self.hidden_xy[k, 0]), "hidden_y": number(self.hidden_xy[k, 1])}
+
     def to_coco(self) -> dict[str, Any]:
         """One object of COCO's keypoint results, less `image_id` and `category_id`.
 
-        Keypoints stay as they are; the box is measured from the picture's corner, as COCO does.
-        Flags: 0 no peak, 1 judged hidden, 2 visible or not judged. The score is the mean similarity of the
-        keypoints that have a peak.
+        Keypoints stay as they are, each at its likelier place (`places`); the box is measured from the picture's
+        corner, as COCO does. Flags: 0 no peak, 1 judged hidden, 2 visible or not judged. The score is the mean
+        similarity of the keypoints that have a peak.
         """
         found = self.found
         flags = np.where(found, np.where(self.hidden, 1, 2), 0)
-        triples = np.concatenate([np.where(found[:, None], self.xy, 0.0), flags[:, None]], axis=1)
+        triples = np.concatenate([np.where(found[:, None], self.places, 0.0), flags[:, None]], axis=1)
         x0, y0, x1, y1 = self.box.tolist()
         return {
             "keypoints": triples.ravel().tolist(),

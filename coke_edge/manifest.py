@@ -45,28 +45,35 @@ class EvidenceSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     slope: float  # of e in the logit of P(visible)
     peaks: int  # how many of them, at most the head's M
     temperature: float  # τ
+    hidden: float | None = (
+        None  # slope of h, the same sum over the map of the hidden keypoint; None: there is no such map
+    )
 
 
 class VisibilitySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """P(visible) = σ(a·s + b·c + d·ĉ + f·e + bias_k): of keypoint k's best peak s, c and ĉ, of several e."""
+    """P(visible) = σ(a·s + b·c + d·ĉ + f·e + g·h + bias_k): s, c, ĉ of keypoint k's best peak, e, h of several."""
 
     similarity: float  # a
     clutter: float  # b
     soft_clutter: float  # d
     bias: tuple[float, ...]  # [K]
-    evidence: EvidenceSpec | None = None  # f is its slope; None leaves e out
+    evidence: EvidenceSpec | None = None  # f is its slope, g its hidden one; None leaves e and h out
 
     @property
     def slopes(self) -> tuple[float, ...]:
-        """a, b, d and, if there is evidence, f."""
+        """a, b, d and, if there is evidence, f and perhaps g."""
         own = (self.similarity, self.clutter, self.soft_clutter)
-        return own if self.evidence is None else (*own, self.evidence.slope)
+        if self.evidence is None:
+            return own
+        hidden = self.evidence.hidden
+        return (*own, self.evidence.slope) if hidden is None else (*own, self.evidence.slope, hidden)
 
     def with_slopes(self, slopes: Sequence[float], bias: Sequence[float]) -> VisibilitySpec:
         """The same quantities, weighted otherwise. Raises ValueError if there is not a slope for each."""
         evidence, own = self.evidence, list(map(float, slopes))
         if evidence is not None:
-            evidence = msgspec.structs.replace(evidence, slope=own.pop())
+            hidden = None if evidence.hidden is None else own.pop()
+            evidence = msgspec.structs.replace(evidence, slope=own.pop(), hidden=hidden)
         a, b, d = own
         return VisibilitySpec(a, b, d, tuple(map(float, bias)), evidence)
 
@@ -79,6 +86,13 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stride: int
     head: HeadSpec
     visibility: VisibilitySpec | None = None
+    # Whether each keypoint has a second prototype and score map, K + k, for when it is hidden.
+    hidden_maps: bool = False
+
+    @property
+    def maps(self) -> int:
+        """How many score maps, and prototypes, there are: K, or 2 K with those of hidden keypoints."""
+        return len(self.keypoints.names) * (2 if self.hidden_maps else 1)
 
 
 class EntrySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

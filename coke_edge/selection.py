@@ -59,6 +59,11 @@ def narrowed(spec: ModelSpec, chosen: Indices) -> ModelSpec:
     return msgspec.structs.replace(spec, keypoints=keypoints, visibility=visibility)
 
 
-def of_chosen(peaks: Peaks, chosen: Indices) -> Peaks:
-    """The peaks of these keypoints."""
-    return peaks._replace(**{name: quantity[:, chosen] for name, quantity in peaks._asdict().items()})
+def maps_of(spec: ModelSpec, chosen: Indices) -> Indices:
+    """Which score maps of a model are those of the chosen keypoints."""
+    return np.concatenate([chosen, chosen + len(spec.keypoints.names)]) if spec.hidden_maps else chosen
+
+
+def of_maps(peaks: Peaks, maps: Indices) -> Peaks:
+    """The peaks of these score maps."""
+    return peaks._replace(**{name: quantity[:, maps] for name, quantity in peaks._asdict().items()})

@@ -77,16 +77,20 @@ def check_model(model: ModelSpec) -> None:
             1 <= read <= model.head.peaks
         ),
         "the temperature of its visibility is not positive": 0 < temperature < math.inf,
+        "its visibility reads maps of hidden keypoints that it has not, or leaves out those that it has": (
+            model.visibility is None
+            or model.hidden_maps == (evidence is not None and evidence.hidden is not None)
+        ),
     }
     for sentence, holds in rules.items():
         if not holds:
             raise BundleError(sentence)
 
 
-def check_banks(banks: Mapping[str, NDArray[np.generic]], keypoints: int) -> None:
-    """Raises BundleError, one clause, unless they are prototypes [K, C], clutter [N, C], maybe counts [N].
+def check_banks(banks: Mapping[str, NDArray[np.generic]], maps: int) -> None:
+    """Raises BundleError, one clause, unless they are prototypes [R, C], clutter [N, C], maybe counts [N].
 
-    All float32 and finite; the rows of the first two have length 1.
+    R is the number of score maps, `ModelSpec.maps`. All float32 and finite; the rows of the first two have length 1.
     """
     if not {"prototypes", "clutter"} <= banks.keys() <= {"prototypes", "clutter", "counts"}:
         raise BundleError(f"its banks are {', '.join(sorted(banks))}, not prototypes and clutter")
@@ -95,8 +99,8 @@ def check_banks(banks: Mapping[str, NDArray[np.generic]], keypoints: int) -> Non
         raise BundleError("its banks hold values other than finite float32")
     if prototypes.ndim != 2 or clutter.ndim != 2 or prototypes.shape[1] != clutter.shape[1]:
         raise BundleError(f"its banks do not fit together: {prototypes.shape} and {clutter.shape}")
-    if len(prototypes) != keypoints:
-        raise BundleError(f"it has {len(prototypes)} prototypes for {keypoints} keypoints")
+    if len(prototypes) != maps:
+        raise BundleError(f"it has {len(prototypes)} prototypes for {maps} score maps")
     if any(np.abs(np.linalg.norm(bank, axis=1) - 1).max(initial=0) > 1e-3 for bank in (prototypes, clutter)):
         raise BundleError("the rows of its banks do not have length 1")
     if "counts" in banks and (

@@ -13,7 +13,7 @@ Float = NDArray[np.float32]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Banks:
-    """Prototypes [K, C] and clutter [N, C], unit rows; N may be 0."""
+    """Prototypes [R, C] of R score maps and clutter [N, C], unit rows; N may be 0."""
 
     prototypes: Float
     clutter: Float
@@ -21,10 +21,10 @@ class Banks:
 
     @classmethod
     def of(cls, network: Any) -> Banks:
-        """The banks of a model with `prototypes` [K, C] and `clutter` [N, C] tensors."""
+        """The banks of a model with `all_prototypes` [R, C] and `clutter` [N, C] tensors."""
         prototypes, clutter = (
             np.ascontiguousarray(bank.detach().cpu().float().numpy())
-            for bank in (network.prototypes, network.clutter)
+            for bank in (network.all_prototypes, network.clutter)
         )
         return cls(prototypes, clutter)
 

@@ -137,11 +137,13 @@ def difference(
     before: Peaks, after: Peaks, spec: ModelSpec, rows: int, labels: Sequence[Label | None]
 ) -> Difference:
     """What the decode makes of both, keypoint by keypoint."""
-    place, other = decoded(before, spec).xy, decoded(after, spec).xy
+    ours, theirs = decoded(before, spec), decoded(after, spec)
+    place, other, count = ours.xy, theirs.xy, len(spec.keypoints.names)
     distance = np.linalg.norm(place - other, axis=-1)
     lost, never = (np.isnan(xy).any(-1) for xy in (place + other, np.fmax(place, other)))
     distance[lost] = np.hypot(spec.input.width, spec.input.height)  # found by one alone: as far as can be
     distance[never] = 0.0
+    distance = distance[ours.reported]
     same = before.index[..., 0] == after.index[..., 0]
     with np.errstate(invalid="ignore"):  # −∞ − −∞ where there is no peak
         responses = np.abs(np.subtract(before[2:4], after[2:4]))[..., 0]
@@ -149,9 +151,9 @@ def difference(
     gap = cross_fitted(spec.visibility, before, after) if spec.visibility else None
     return Difference(
         rows=rows,
-        moved=round(1 - float(same.mean()), DIGITS),
+        moved=round(1 - float(same[ours.reported].mean()), DIGITS),
         pixels=summary(distance, median=50, p99=99, max=100),
-        pck_drop=pck_drop(place, other, labels),
+        pck_drop=pck_drop(place[:, :count], other[:, :count], labels),
         visible=None
         if gap is None
         else {"mean": round(float(gap.mean()), DIGITS), **summary(gap, p99=99, max=100)},

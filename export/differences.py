@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from coke_edge.export.expected import Expected, decoded
+from coke_edge.export.expected import Decoded, Expected, decoded
 from coke_edge.kernels.reference import NO_PEAK, Peaks
 from coke_edge.manifest import ModelSpec
 from coke_edge.train import metrics
@@ -21,18 +21,18 @@ Mask = NDArray[np.bool_]
 
 
 class Differences(NamedTuple):
-    """Between torch and a graph, for B crops."""
+    """Between torch and a graph, for B crops and R score maps, those of hidden keypoints behind the K others."""
 
-    distance: Float  # [B, K] of the best peaks, crop px; NaN where one is missing or they are tied
-    response: Float  # [B, K, M] largest of s, c, ĉ; NaN where the cells differ
+    distance: Float  # [B, R] of the best peaks, crop px; NaN where one is missing, tied or not reported
+    response: Float  # [B, R, M] largest of s, c, ĉ; NaN where the cells differ
     visible: Float  # [B, K] |ΔP(visible)|, NaN where one is missing or the model is not calibrated
-    peaks: Mask  # [B, K, M] torch has it
-    tie: Mask  # [B, K, M] another cell with the same score, in torch
-    displaced: Mask  # [B, K, M] another cell, without that excuse; the best peaks' distance tells it
-    missing: Mask  # [B, K, M] one has it and the other has not, or it is not finite
-    counted: Mask  # [B, K] counts for PCK
-    torch_correct: Mask  # [B, K] within PCK's threshold of the truth
-    graph_correct: Mask  # [B, K]
+    peaks: Mask  # [B, R, M] torch has it
+    tie: Mask  # [B, R, M] another cell with the same score, in torch
+    displaced: Mask  # [B, R, M] another cell, without that excuse; the best peaks' distance tells it
+    missing: Mask  # [B, R, M] one has it and the other has not, or it is not finite
+    counted: Mask  # [B, R] counts for PCK
+    torch_correct: Mask  # [B, R] within PCK's threshold of the truth
+    graph_correct: Mask  # [B, R]
 
 
 def differences(expected: Expected, actual: Peaks, spec: ModelSpec) -> Differences:
@@ -49,13 +49,14 @@ def differences(expected: Expected, actual: Peaks, spec: ModelSpec) -> Differenc
     ours, theirs = (decoded(peaks, spec) for peaks in (expected.peaks, actual))
     theirs.xy[~graph_has[..., 0]] = np.nan
     distance = np.linalg.norm(ours.xy - theirs.xy, axis=-1).round(PIXEL_DIGITS)
-    distance[~both[..., 0] | tie[..., 0]] = np.nan
-    visible = np.where(both[..., 0], np.abs(ours.visible - theirs.visible), np.nan).round(RESPONSE_DIGITS)
+    distance[~both[..., 0] | tie[..., 0] | ~ours.reported] = np.nan
+    known = both[:, : ours.visible.shape[1], 0]
+    visible = np.where(known, np.abs(ours.visible - theirs.visible), np.nan).round(RESPONSE_DIGITS)
     responses = (np.where(both, peaks[1:4], 0.0) for peaks in (expected.peaks, actual))
     response = np.abs(np.subtract(*responses, dtype=np.float64)).max(0).round(RESPONSE_DIGITS)
     displaced = moved & ~tie
     displaced[..., 0] = False
-    truth, counted, limit = truths(expected, ours.xy)
+    truth, counted, limit = truths(expected, ours)
     correct = (metrics.distances(xy, truth) <= limit[:, None] for xy in (ours.xy, theirs.xy))
     return Differences(
         distance,
@@ -71,21 +72,22 @@ def differences(expected: Expected, actual: Peaks, spec: ModelSpec) -> Differenc
 
 
 def usable(peaks: Peaks, cells: int) -> Mask:
-    """Which peaks [B, K, M] exist, lie in the map and have finite numbers."""
+    """Which peaks [B, R, M] exist, lie in the map and have finite numbers."""
     inside = (peaks.index >= 0) & (peaks.index < cells)
     finite = np.isfinite(np.stack(peaks[1:4])).all(0) & ~np.isnan(peaks.neighbourhood).any((-2, -1))
     return np.asarray(inside & finite)
 
 
-def truths(expected: Expected, torch_xy: Float) -> tuple[Float, Mask, Float]:
-    """Where the keypoints are [B, K, 2], which of them count [B, K], and how far off is still right [B], crop px.
+def truths(expected: Expected, ours: Decoded) -> tuple[Float, Mask, Float]:
+    """Where the keypoints are [B, R, 2], which of them count [B, R], and how far off is still right [B], crop px.
 
-    A crop without annotations has torch's keypoints for the truth.
+    A crop without annotations has torch's keypoints for the truth; annotations count in the first K maps.
     """
-    truth, counted = torch_xy.copy(), np.asarray(np.isfinite(torch_xy).all(-1))
+    truth, counted = ours.xy.copy(), np.isfinite(ours.xy).all(-1) & ours.reported
     limit = np.full(len(truth), UNLABELLED_THRESHOLD * max(expected.images.shape[1:3]))
     for b, label in enumerate(expected.labels):
         if label is not None:
-            truth[b], counted[b] = label.keypoints, label.counted
+            count = len(label.counted)
+            truth[b, :count], counted[b, :count], counted[b, count:] = label.keypoints, label.counted, False
             limit[b] = label.threshold * label.length
     return truth, counted, limit

@@ -9,17 +9,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from coke_edge.decode import decode
+from coke_edge.decode import places, visibility
 from coke_edge.errors import DataError
 from coke_edge.export.banks import Banks
 from coke_edge.export.crops import Crop, Label
 from coke_edge.kernels import torch_reference
 from coke_edge.kernels.reference import Peaks
+from coke_edge.keypoints import HIDDEN_BELOW
 from coke_edge.manifest import ModelSpec
 from coke_edge.train.model import CokeModel
 
 BATCH_SIZE = 8
-IDENTITY = np.eye(2, 3)
 
 Float = NDArray[np.float64]
 
@@ -30,7 +30,7 @@ class Expected(NamedTuple):
     names: list[str]  # B
     images: NDArray[np.uint8]  # [B, height, width, 3]
     peaks: Peaks
-    score: NDArray[np.float32]  # [B, K, H·W] q
+    score: NDArray[np.float32]  # [B, R, H·W] q
     labels: Sequence[Label | None] = ()  # B, or empty if nothing is annotated
 
 
@@ -66,11 +66,21 @@ def batches(crops: Sequence[Crop]) -> list[Sequence[Crop]]:
 class Decoded(NamedTuple):
     """The best peaks of B crops."""
 
-    xy: Float  # [B, K, 2] crop px, NaN where there is no peak
+    xy: Float  # [B, R, 2] crop px, of every score map, NaN where there is no peak
     visible: Float  # [B, K] probability, NaN if the model is not calibrated
+
+    @property
+    def reported(self) -> NDArray[np.bool_]:
+        """[B, R] which places matter: in the map of a hidden keypoint those alone that are judged hidden."""
+        hidden = self.visible < HIDDEN_BELOW
+        behind = self.xy.shape[1] > hidden.shape[1]
+        return np.concatenate([np.ones_like(hidden), *([hidden] if behind else [])], axis=1)
 
 
 def decoded(peaks: Peaks, spec: ModelSpec) -> Decoded:
-    """Places and visibility after the decode, as a detector gives them for a frame that is the crop."""
-    objects = decode(peaks, [IDENTITY] * len(peaks.index), spec)
-    return Decoded(np.stack([found.xy for found in objects]), np.stack([found.visible for found in objects]))
+    """Places and visibility as the decode finds them for a frame that is the crop.
+
+    Those of a visible and of a hidden keypoint apart: a detection has one of them, which a probability near ½ decides.
+    """
+    count = len(spec.keypoints.names)
+    return Decoded(places(peaks, spec)[:, :, 0], visibility(peaks, spec.visibility)[:, :count])

@@ -58,7 +58,7 @@ def compare(expected: Sequence[Expected], run: Run, spec: ModelSpec, limits: Lim
     names = [name for batch in expected for name in batch.names]
     measured = found.distance[np.isfinite(found.distance)]
     median, p99, most = np.percentile(measured, [50, 99, 100]) if measured.size else [0.0] * 3
-    worst_images = worst(found, names, spec.keypoints.names)
+    worst_images = worst(found, names, map_names(spec))
     return Verdict(
         images=len(names),
         keypoints=int(measured.size),
@@ -77,9 +77,15 @@ def compare(expected: Sequence[Expected], run: Run, spec: ModelSpec, limits: Lim
     )
 
 
+def map_names(spec: ModelSpec) -> list[str]:
+    """What each score map is called."""
+    names = list(spec.keypoints.names)
+    return names + [f"{name} (hidden)" for name in names] if spec.hidden_maps else names
+
+
 def worst(found: Differences, images: Sequence[str], keypoints: Sequence[str]) -> tuple[Worst, ...]:
     """The images with the farthest keypoint, and that keypoint; a missing one is worse than any distance."""
-    badness = np.where(found.missing.any(-1), np.inf, np.nan_to_num(found.distance))  # [B, K]
+    badness = np.where(found.missing.any(-1), np.inf, np.nan_to_num(found.distance))  # [B, R]
     keypoint = badness.argmax(axis=1)
     order = np.argsort(-badness.max(axis=1), kind="stable")[:WORST_IMAGES]
     return tuple(

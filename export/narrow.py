@@ -13,7 +13,7 @@ from typing import NamedTuple
 from coke_edge.export.banks import Banks
 from coke_edge.export.crops import Crop
 from coke_edge.manifest import ModelSpec
-from coke_edge.selection import Indices, narrowed
+from coke_edge.selection import Indices, maps_of, narrowed
 
 
 class Narrowed(NamedTuple):
@@ -26,7 +26,7 @@ class Narrowed(NamedTuple):
 
 def narrow(spec: ModelSpec, banks: Banks, crops: Sequence[Crop], chosen: Indices) -> Narrowed:
     """All of it with the `chosen` keypoints alone; labels of `crops` are of the K keypoints of `spec`."""
-    kept = dataclasses.replace(banks, prototypes=banks.prototypes[chosen])
+    kept = dataclasses.replace(banks, prototypes=banks.prototypes[maps_of(spec, chosen)])
     return Narrowed(narrowed(spec, chosen), kept, [narrow_crop(crop, chosen) for crop in crops])
 
 

@@ -29,7 +29,8 @@ def transfer(spec: VisibilitySpec, before: Peaks, after: Peaks, images: Mask | N
 
     The best peaks that both have in the same cell are used; `spec` itself comes back if there are none.
     """
-    usable = (before.index[..., 0] == after.index[..., 0]) & (before.index[..., 0] != NO_PEAK)
+    cell, other = (peaks.index[:, : len(spec.bias), 0] for peaks in (before, after))
+    usable = (cell == other) & (cell != NO_PEAK)
     if images is not None:
         usable &= images[:, None]
     if not usable.any():
@@ -50,7 +51,8 @@ def transfer(spec: VisibilitySpec, before: Peaks, after: Peaks, images: Mask | N
 def cross_fitted(spec: VisibilitySpec, before: Peaks, after: Peaks) -> Float:
     """|difference of P(visible)| [n, K], each half of the images measured with slopes fitted on the other."""
     odd = np.arange(len(before.index)) % 2 == 1
-    expected, gap = visibility(before, spec), np.zeros(before.index.shape[:2])
+    expected = visibility(before, spec)
+    gap = np.zeros_like(expected)
     for half in (odd, ~odd):
         fitted = transfer(spec, before, after, ~half)
         gap[half] = np.abs(visibility(after, fitted) - expected)[half]

@@ -62,7 +62,14 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], Description]:
             metadata = file.metadata() or {}
             description = described(metadata[KEY])
             return {name: file.get_tensor(name) for name in file.keys()}, description  # noqa: SIM118 (no dict)
-    except (SafetensorError, KeyError, TypeError, OSError, msgspec.DecodeError, msgspec.ValidationError) as error:
+    except (
+        SafetensorError,
+        KeyError,
+        TypeError,
+        OSError,
+        msgspec.DecodeError,
+        msgspec.ValidationError,
+    ) as error:
         raise BundleError(
             f"{path} is no checkpoint of this version of coke-edge, or it is damaged ({type(error).__name__})"
         ) from error
@@ -91,4 +98,9 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     except RuntimeError as error:
         raise BundleError(f"{file} holds weights that do not fit its own recipe; train it again") from error
     model.eval().requires_grad_(False)
-    return Checkpoint(model, description.spec, description.recipe, description.training)
+    spec = description.spec
+    if (
+        spec.hidden_maps != model.hidden_maps
+    ):  # an older one had such maps for training alone, and P(visible) without
+        spec = msgspec.structs.replace(spec, hidden_maps=model.hidden_maps, visibility=None)
+    return Checkpoint(model, spec, description.recipe, description.training)

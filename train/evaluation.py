@@ -42,6 +42,7 @@ class Evaluation:
     median_error_px: float  # of the counted keypoints; infinite if most have no peak
     visibility_auroc: float  # visible against hidden, at the predicted places; NaN if either is not known
     covered: int  # keypoints annotated as visible that an occluder was pasted on
+    covered_pck: dict[str, float]  # of these, by threshold: how many are placed right all the same
     covered_auroc: (
         float  # visible against covered ones, at the predicted places; NaN if there are none or no P(visible)
     )

@@ -65,7 +65,7 @@ class FusedBackend:
         with told():
             parts = fused_parts(
                 Body(model, dtype, device),
-                model.prototypes,
+                model.all_prototypes,
                 model.clutter,
                 self.spec.head,
                 width=size.width,

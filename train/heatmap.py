@@ -68,46 +68,52 @@ class MapRegression(Method):
                     null = self.null_class(maps)
                     presence = presence + loss.presence(maps, visible, hidden, null, 1.0)
         none = features.new_zeros(())
-        placement, covered = none, self.hidden_maps(features)
+        placement, covered = none, self.maps_of_hidden(features)
         if covered is not None:
             placement = loss.placement(maps, covered, cells, visible, hidden, 1.0, self.recipe.dense_sigma)
         total = dense + self.recipe.presence * presence + self.recipe.placement * placement
         return Losses(total, none, none, dense, presence, placement)
 
-    def hidden_maps(self, features: Tensor) -> Tensor | None:
-        """What the neck gives → K maps [B, K, H, W] of hidden keypoints, for training alone; None: not trained."""
+    def maps_of_hidden(self, features: Tensor) -> Tensor | None:
+        """What the neck gives → K maps [B, K, H, W] of hidden keypoints; None: there are none."""
         return None
 
     def score_maps(self, image: Tensor, head: HeadSpec) -> ScoreMaps:
         """Score: z, or the logarithm of the height, so that a Gaussian's top is found exactly between cells.
 
         Similarity, which visibility is read from: the logarithm of the cell's probability, or the height. There is
-        no clutter: its responses are −1, as of an empty bank.
+        no clutter: its responses are −1, as of an empty bank. Maps of hidden keypoints stand behind the others.
         """
-        return self.scored(self.last_maps(image))
+        features = self.features(image).float()
+        maps, covered = self.maps(features)[:, -1], self.maps_of_hidden(features)
+        scored = self.scored(maps, self.log_total(maps))
+        if covered is None:
+            return scored
+        behind = self.scored(covered, covered.flatten(2).logsumexp(2))
+        score, similarity = (torch.cat(parts, 1) for parts in zip(scored[:2], behind[:2], strict=True))
+        return scored._replace(score=score, similarity=similarity)
 
     def peaks(self, image: Tensor, head: HeadSpec) -> Peaks:
         """As of every method; with a null class the soft clutter response is log P(absent), the same at all M peaks.
 
         So P(visible) of a heat map, too, is read from two quantities: how likely the place is, and how likely none is.
         """
-        maps = self.last_maps(image)
-        found = find_peaks(self.scored(maps), head.peaks)
+        maps = self.score_maps(image, head)
+        found = find_peaks(maps, head.peaks)
         if not self.null_class:
             return found
-        absent = (self.null_class(maps) - self.log_total(maps))[..., None]
+        count = len(self.null_class.similarity)
+        total = (maps.score - maps.similarity)[:, :count, 0, 0]
+        absent = found.soft_clutter.clone()
+        absent[:, :count] = (self.null_class(maps.score) - total)[..., None]
         return found._replace(soft_clutter=absent.where(found.index != NO_PEAK, -torch.inf))
 
-    def last_maps(self, image: Tensor) -> Tensor:
-        """uint8 BGR [B, H, W, 3] → the maps that count [B, K, H/stride, W/stride], float32."""
-        return self.maps(self.features(image).float())[:, -1]
-
-    def scored(self, maps: Tensor) -> ScoreMaps:
-        """What `score_maps` gives, from the maps [B, K, H, W]."""
+    def scored(self, maps: Tensor, total: Tensor) -> ScoreMaps:
+        """What `score_maps` gives, from maps [B, K, H, W] and, of logits, their `log_total` [B, K]."""
         nothing = torch.full_like(maps[:, 0], -1.0)
         if self.kind == "mse":
             return ScoreMaps(maps.clamp_min(FLOOR).log(), maps, nothing, nothing)
-        return ScoreMaps(maps, maps - self.log_total(maps)[..., None, None], nothing, nothing)
+        return ScoreMaps(maps, maps - total[..., None, None], nothing, nothing)
 
     def log_total(self, maps: Tensor) -> Tensor:
         """The logarithm [B, K] of what a softmax over all cells and the null class divides by."""
@@ -127,13 +133,14 @@ class HeatmapModel(MapRegression):
         self.head = last_layer(recipe.channels, keypoints)
         placed = kind == "cross_entropy" and recipe.placement > 0
         self.hidden_head = last_layer(recipe.channels, keypoints) if placed else None
+        self.hidden_maps = placed
 
     def maps(self, features: Tensor) -> Tensor:
         """Features [B, C, H/8, W/8] → [B, 1, K, H/8, W/8]."""
         out: Tensor = self.head(features)[:, None]
         return out
 
-    def hidden_maps(self, features: Tensor) -> Tensor | None:
+    def maps_of_hidden(self, features: Tensor) -> Tensor | None:
         """Features [B, C, H/8, W/8] → [B, K, H/8, W/8], from a layer of their own."""
         return self.hidden_head(features) if self.hidden_head else None
 

@@ -25,6 +25,7 @@ def initial_spec(recipe: Recipe, model: Method, data: KeypointDataset) -> ModelS
             temperature=recipe.temperature,
             clutter_weight=recipe.clutter_weight,
         ),
+        hidden_maps=model.hidden_maps,
     )
 
 

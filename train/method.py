@@ -44,6 +44,7 @@ class Method(nn.Module, ABC):
     per_keypoint: ClassVar[
         tuple[str, ...]
     ] = ()  # beginnings of the names of tensors with a row for each keypoint
+    hidden_maps = False  # whether there is a second map for each keypoint, of where it is when hidden
     mean: Tensor
     std: Tensor
 

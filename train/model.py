@@ -33,13 +33,22 @@ class CokeModel(Method):
         )
         self.clutter_bank = ClutterBank(recipe.clutter_size, recipe.channels)
         self.null_class = NullClass(keypoints, recipe.temperature) if recipe.presence else None
-        # What training alone reads: the prototypes of hidden keypoints.
         self.hidden_bank = KeypointBank(keypoints, recipe.channels, "learned") if recipe.placement else None
+        self.hidden_maps = self.hidden_bank is not None
 
     @property
     def prototypes(self) -> Tensor:
         """θ [K, C], unit rows."""
         return self.keypoint_bank.prototypes()
+
+    @property
+    def all_prototypes(self) -> Tensor:
+        """θ [K, C], and behind them those of hidden keypoints η [K, C] if there are any: one for each score map."""
+        return (
+            torch.cat([self.prototypes, self.hidden_bank.prototypes()])
+            if self.hidden_bank
+            else self.prototypes
+        )
 
     @property
     def clutter(self) -> Tensor:
@@ -86,4 +95,6 @@ class CokeModel(Method):
 
     def score_maps(self, image: Tensor, head: HeadSpec) -> ScoreMaps:
         """The head, as `kernels.reference` defines it, on the features of images."""
-        return torch_reference.score_maps(self.features(image).float(), self.prototypes, self.clutter, head)
+        return torch_reference.score_maps(
+            self.features(image).float(), self.all_prototypes, self.clutter, head
+        )

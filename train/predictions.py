@@ -30,11 +30,16 @@ class Predictions:
     xy: Float  # [n, K, 2] frame px, NaN where there is no peak
     visible: Float  # [n, K] probability, NaN where unknown
     latency_ms: Float  # [n] from the decoded image to the keypoints
+    places: Float  # [n, K, 2] as xy, but of those that are most likely hidden where they are then
 
     def chosen(self, indices: NDArray[np.intp], names: Sequence[str]) -> Predictions:
         """Only these of the keypoints, under these names."""
         return dataclasses.replace(
-            self, names=tuple(names), xy=self.xy[:, indices], visible=self.visible[:, indices]
+            self,
+            names=tuple(names),
+            xy=self.xy[:, indices],
+            places=self.places[:, indices],
+            visible=self.visible[:, indices],
         )
 
 
@@ -47,7 +52,7 @@ def predict(
     """
     cache = ImageCache(CACHE_BYTES)
     count = len(detector.spec.keypoints.names)
-    xy = np.full((len(samples), count, 2), np.nan)
+    xy, places = np.full((2, len(samples), count, 2), np.nan)
     visible = np.full((len(samples), count), np.nan)
     latency = np.zeros(len(samples))
     shown = []
@@ -61,8 +66,8 @@ def predict(
         start = time.perf_counter()
         found = detector(frame, sample.box)
         latency[i] = 1e3 * (time.perf_counter() - start)
-        xy[i], visible[i] = found.xy, found.visible
-    return Predictions(shown, detector.spec.keypoints.names, xy, visible, latency)
+        xy[i], places[i], visible[i] = found.xy, found.places, found.visible
+    return Predictions(shown, detector.spec.keypoints.names, xy, visible, latency, places)
 
 
 def track(samples: Sequence[Sample], progress: bool) -> Iterable[Sample]:

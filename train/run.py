@@ -44,6 +44,7 @@ def start_run(
         assert folder is not None
         with processes.together():
             train, val = load_splits(data, processes)
+        recipe = fitting(recipe, train)
         trainer = Trainer(recipe, train, val, folder, watcher=watcher, processes=processes)
         with processes.together():
             if processes.first:
@@ -78,6 +79,11 @@ def load_splits(data: str, processes: Processes) -> tuple[KeypointDataset, Keypo
         if processes.first:
             logger.warning("Training without validation: %s.", error)
         return train, dataclasses.replace(train, split="val", samples=[])
+
+
+def fitting(recipe: Recipe, train: KeypointDataset) -> Recipe:
+    """The recipe without `placement` where hidden keypoints count: they are found like visible ones then."""
+    return msgspec.structs.replace(recipe, placement=0.0) if train.counts_hidden else recipe
 
 
 def require_empty(folder: Path) -> None:

@@ -66,6 +66,7 @@ def score(
         median_error_px=float(np.median(distance[mask])) if mask.any() else math.nan,
         visibility_auroc=visibility_auroc(predictions, dataset),
         covered=int((covered_flags(predictions.samples) == VISIBLE).sum()),
+        covered_pck=by_threshold(keys, covered_pck(predictions, dataset, length, thresholds)),
         covered_auroc=covered_auroc(predictions),
         latency_ms={"median": float(np.median(timed)), "p95": float(np.quantile(timed, 0.95))},
         predictions=predictions,
@@ -89,6 +90,16 @@ def measured(
     mask &= ~np.isin(dataset.keypoints.names, dataset.unscored)
     mask &= covered_flags(samples) == UNLABELLED
     return metrics.distances(predictions.xy, truth), length, mask
+
+
+def covered_pck(
+    predictions: Predictions, dataset: KeypointDataset, length: Float, thresholds: Sequence[float]
+) -> Float:
+    """PCK [T] of the keypoints that an occluder was pasted on and that would count without it, at their `places`."""
+    mask = metrics.counted(covered_flags(predictions.samples), length)
+    mask &= ~np.isin(dataset.keypoints.names, dataset.unscored)
+    distance = metrics.distances(predictions.places, truth_of(predictions.samples))
+    return metrics.pck(distance, length, mask, thresholds).percent
 
 
 class CategoryScore(NamedTuple):

@@ -71,7 +71,11 @@ def bundle_weights(bundle: Bundle) -> Weights:
             folded.add(name)
             waiting = None
     tensors |= {"mean": torch.tensor(spec.input.mean), "std": torch.tensor(spec.input.std)}
-    tensors |= keypoint_bank(network, torch.from_numpy(bundle.banks()["prototypes"].copy()))
+    prototypes = torch.from_numpy(bundle.banks()["prototypes"].copy())
+    count = len(spec.keypoints.names)
+    tensors |= keypoint_bank(network, prototypes[:count])
+    if spec.hidden_maps:
+        tensors["hidden_bank.weight"] = prototypes[count:]
     return Weights(tensors, spec.keypoints.names, frozenset(folded))
 
 
@@ -85,6 +89,8 @@ def untrained(bundle: Bundle) -> CokeModel:
             "give its checkpoint."
         ) from None
     offline = msgspec.structs.replace(recipe, pretrained="none", start=None)
+    if not bundle.manifest.model.hidden_maps:
+        offline = msgspec.structs.replace(offline, placement=0.0)
     return CokeModel(offline, len(bundle.manifest.model.keypoints.names))
 
 

@@ -73,7 +73,8 @@ def calibrate(
         spec, figures["pck_by_margin"] = choose_margin(model, spec, dataset, margins)
     spec, figures["pck_by_rule"] = choose_rule(model, spec, dataset, rules)
     figures |= {"rule": spec.head.rule, "margin": spec.input.box_margin}
-    evidence = EvidenceSpec(0.0, PEAKS, spec.head.temperature)
+    hidden = 0.0 if spec.hidden_maps else None
+    evidence = EvidenceSpec(0.0, PEAKS, spec.head.temperature, hidden)
     reading = with_peaks(spec, evidence)
     seen = observe(Candidate(model, reading).detector(), dataset, photos, seed, evidence)
     if seen.visible.all() or not seen.visible.any():
@@ -146,7 +147,8 @@ def observe(
         labelled = (flags == VISIBLE) | (flags == HIDDEN)
         if not dataset.marks_hidden:
             labelled &= sample.visibility == VISIBLE
-        known = np.flatnonzero(labelled & (peaks.index[0, :, 0] != NO_PEAK))
+        found = peaks.index[0, : len(labelled), 0] != NO_PEAK
+        known = np.flatnonzero(labelled & found)
         rows.append(
             Observations(
                 quantities[known],

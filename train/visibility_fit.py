@@ -1,9 +1,10 @@
 """P(visible) from observations: a logistic regression, and how far it can be believed.
 
-    P(visible) = σ(a·s + b·c + d·ĉ + f·e + bias_k)
+    P(visible) = σ(a·s + b·c + d·ĉ + f·e + g·h + bias_k)
 
-s, c, ĉ are read at the best peak, e around several (`manifest.EvidenceSpec`; NOTES-visibility has what it gives). Where
-e is there and c and ĉ add next to nothing to it, they get no slope: a bundle may then do with few clutter rows.
+s, c, ĉ are read at the best peak, e around several and h, where hidden keypoints have maps of their own, around several
+there (`manifest.EvidenceSpec`; NOTES-visibility has what they give). Where e is there and c and ĉ add next to nothing
+to it, they get no slope: a bundle may then do with few clutter rows.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def fit_simplest(
 def fit(seen: Observations, keypoints: int, evidence: EvidenceSpec | None = None) -> VisibilitySpec:
     """Logistic regression with one bias per keypoint, each shrunk to the common one.
 
-    `evidence` is how the last of four quantities was read; None says that there are three.
+    `evidence` is how the quantities behind the third were read; None says that there are none.
     """
     from scipy.optimize import minimize
     from scipy.special import expit

@@ -27,6 +27,11 @@ def keypoint_mean(level: Level) -> float | None:
     return level.keypoint_mean[USUAL_THRESHOLD[level.normaliser]]  # type: ignore[index]
 
 
+def covered_pck(level: Level) -> float | None:
+    """PCK of the keypoints under an occluder."""
+    return level.covered_pck and level.covered_pck[USUAL_THRESHOLD[level.normaliser]]  # type: ignore[index, return-value]
+
+
 def auroc(level: Level) -> float | None:
     """Visible against covered keypoints, at the predicted places, all keypoints together."""
     return level.covered_auroc

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 KEPT = (
     *("objects", "keypoints", "covered", "normaliser", "pck", "left_right_forgiven", "keypoint_mean"),
-    *("covered_auroc", "visibility_auroc", "unmet"),
+    *("covered_auroc", "visibility_auroc", "unmet", "covered_pck"),
 )
 
 

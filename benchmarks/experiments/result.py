@@ -28,6 +28,9 @@ class Level(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     visibility_auroc: float | None  # visible against covered and annotated as hidden
     object_share: float | None  # of the objects that was covered, 0 … 1, mean
     unmet: int  # objects that could not be covered as far as they should
+    covered_pck: dict[str, float | None] | None = (
+        None  # of `covered`, by threshold; earlier results do not have it
+    )
 
 
 class Trained(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

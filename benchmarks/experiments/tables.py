@@ -22,6 +22,7 @@ from coke_edge.benchmarks.experiments.figures import (
     Figure,
     Spread,
     auroc,
+    covered_pck,
     forgiven,
     keypoint_mean,
     pck,
@@ -70,10 +71,17 @@ def methods_part(found: Collection) -> str:
             "Visibility: AUROC of P(visible), visible against covered keypoints, all keypoints together, read at the "
             "predicted places:",
             level_table(rows, auroc, 3, LEVELS[1:]),
+            "PCK@0.2 [%] of the keypoints that an occluder covers (older runs were not asked):",
+            level_table(asked(rows), covered_pck, levels=LEVELS[1:]),
             "Size and steps:",
             size_table(rows),
         ]
     )
+
+
+def asked(rows: Iterable[Named]) -> list[Named]:
+    """Those whose results say what becomes of covered keypoints."""
+    return [row for row in rows if row[1].spread(covered_pck, LEVELS[1])]
 
 
 def size_table(rows: Iterable[Named]) -> str:

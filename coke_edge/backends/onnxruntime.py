@@ -119,7 +119,7 @@ def session_options(threads: int = 0) -> onnxruntime.SessionOptions:
 
 def check_signature(session: Any, model: ModelSpec) -> None:
     """Raises BackendError unless inputs and outputs of the graph are what the manifest says."""
-    count, peaks = len(model.keypoints.names), model.head.peaks
+    count, peaks = model.maps, model.head.peaks
     expected = {INPUT: ("tensor(uint8)", [model.input.height, model.input.width, 3])}
     expected |= {name: ("tensor(float)", [count, peaks]) for name in OUTPUTS}
     expected["index"] = ("tensor(int32)", [count, peaks])

@@ -110,7 +110,7 @@ def show_levels(results: Sequence[LevelResult], console: Console) -> None:
     table = Table(
         title=heading(first),
         caption=f"PCK [%]: distance ≤ threshold · {first.normaliser} length; {counted(first)} keypoints that no "
-        f"occluder covers. AUROC: P(visible), at the predicted places.",
+        f"occluder covers, but where the row says so. AUROC: P(visible), at the predicted places.",
     )
     table.add_column("")
     for result in results:
@@ -129,6 +129,8 @@ def show_levels(results: Sequence[LevelResult], console: Console) -> None:
         )
     for threshold in first.pck:
         add(f"  mean over keypoints @{threshold}", [cell(run.keypoint_mean[threshold], 1) for run in runs])
+    for threshold in first.pck:
+        add(f"  covered keypoints @{threshold}", [cell(run.covered_pck[threshold], 1) for run in runs])
     table.add_section()
     add("AUROC visible / covered", [cell(run.covered_auroc, 3) for run in runs])
     add("AUROC visible / hidden", [cell(run.visibility_auroc, 3) for run in runs])

@@ -1,11 +1,12 @@
 """The graph of a bundle in standard operators alone, with the decode at its end.
 
 Added is the output `keypoints` float32 [B, K, 3]: x, y in crop pixels (pixel centres at integers) and P(visible), of
-the best peak, by the formulas of `coke_edge/decode.py`:
+the best peak, by the formulas of `coke_edge/decode.py`. Of a model with maps of hidden keypoints there is `hidden`
+float32 [B, K, 2], too: x and y of the best peak there.
 
     step = (after − before) / (2·((q − before) + (q − after)))     per axis, within ±½; 0 at the border of the map
     xy   = (cell + step + ½)·stride − ½
-    P    = σ(a·s + b·c + d·ĉ + f·e + bias_k)                       e, the evidence, only if the model reads it
+    P    = σ(a·s + b·c + d·ĉ + f·e + g·h + bias_k)                 e and h, the evidence, only if the model reads it
 
 A keypoint without a peak has x = y = NaN and P = 0; without calibration P is NaN. The head's own outputs stay.
 """
@@ -24,22 +25,26 @@ from coke_edge.export.head import DOMAIN, INFINITY, OPSET, VERSION, Op
 from coke_edge.kernels.reference import Peaks
 from coke_edge.manifest import EvidenceSpec, ModelSpec, VisibilitySpec
 
-KEYPOINTS = "keypoints"
+KEYPOINTS, HIDDEN = "keypoints", "hidden"
 FUNCTION = "Decode"
 
 Value = ir.Value
 
 
 def decoded_graph(graph: bytes, spec: ModelSpec) -> onnx.ModelProto:
-    """A bundle's graph with the output `keypoints` in front, without functions and without metadata."""
+    """A bundle's graph with the outputs of the decode in front, without functions and without metadata."""
     model = ir.from_proto(onnx.load_from_string(graph))
     function = decode_function(spec, model.opset_imports.get("", OPSET))
     outputs = {value.name: value for value in model.graph.outputs}
-    shape = [outputs["index"].shape[0], len(spec.keypoints.names), 3]  # type: ignore[index]
-    keypoints = ir.Value(name=KEYPOINTS, type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape(shape))
+    shape = [outputs["index"].shape[0], len(spec.keypoints.names)]  # type: ignore[index]
+    columns = {KEYPOINTS: 3, HIDDEN: 2} if spec.hidden_maps else {KEYPOINTS: 3}
+    found = [
+        ir.Value(name=name, type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape([*shape, count]))
+        for name, count in columns.items()
+    ]
     given = [outputs[name] for name in Peaks._fields]
-    model.graph.append(ir.node(FUNCTION, given, domain=DOMAIN, outputs=[keypoints], name="decode"))
-    model.graph.outputs.insert(0, keypoints)
+    model.graph.append(ir.node(FUNCTION, given, domain=DOMAIN, outputs=found, name="decode"))
+    model.graph.outputs[:0] = found
     model.functions[function.identifier()] = function
     model.opset_imports[DOMAIN] = VERSION
     plain = ir.from_proto(inliner.inline_local_functions(ir.to_proto(model)))
@@ -51,33 +56,42 @@ def decoded_graph(graph: bytes, spec: ModelSpec) -> onnx.ModelProto:
 
 
 def decode_function(spec: ModelSpec, opset: int) -> ir.Function:
-    """`coke::Decode`: the outputs of the head → keypoints [B, K, 3]."""
-    columns = spec.input.width // spec.stride
+    """`coke::Decode`: the outputs of the head → keypoints [B, K, 3] and, if there are such maps, hidden [B, K, 2]."""
+    columns, count = spec.input.width // spec.stride, len(spec.keypoints.names)
 
     def body(
         op: Op, index: Value, similarity: Value, clutter: Value, soft_clutter: Value, neighbourhood: Value
     ) -> list[Value]:
         def best(values: Value) -> Value:
-            """[B, K, M, …] → [B, K, 1, …]."""
+            """[B, R, M, …] → [B, R, 1, …]."""
             return op.Slice(values, [0], [1], [2])
 
-        found = op.GreaterOrEqual(best(index), 0)  # [B, K, 1]
+        def seen(values: Value) -> Value:
+            """Of R maps those of visible keypoints: [B, R, …] → [B, K, …]."""
+            return op.Slice(values, [0], [count], [1]) if spec.hidden_maps else values
+
+        def hidden(values: Value) -> Value:
+            """Those of hidden ones."""
+            return op.Slice(values, [count], [2 * count], [1])
+
+        found = op.GreaterOrEqual(best(index), 0)  # [B, R, 1]
         cell = op.Where(found, best(index), 0)
         row = op.Div(cell, columns)
         column = op.Sub(cell, op.Mul(row, columns))
-        cells = op.Cast(op.Concat(column, row, axis=-1), to=ir.DataType.FLOAT)  # [B, K, 2]
+        cells = op.Cast(op.Concat(column, row, axis=-1), to=ir.DataType.FLOAT)  # [B, R, 2]
         step = sub_cell(op, op.Reshape(best(neighbourhood), [0, 0, 9]))
         xy = op.Sub(op.Mul(op.Add(op.Add(cells, step), 0.5), float(spec.stride)), 0.5)
         unknown = op.Constant(value_float=float("nan"))
         p = unknown
         if spec.visibility:
-            quantities = [best(similarity), best(clutter), best(soft_clutter)]
+            quantities = [seen(best(quantity)) for quantity in (similarity, clutter, soft_clutter)]
             if spec.visibility.evidence:
-                quantities.append(evidence(op, spec.visibility.evidence, neighbourhood))
+                total = evidence(op, spec.visibility.evidence, neighbourhood)
+                quantities += [seen(total), hidden(total)] if spec.hidden_maps else [total]
             p = visible(op, spec.visibility, quantities)
-        return [
-            op.Concat(op.Where(found, xy, unknown), op.Where(found, p, 0.0), axis=-1),
-        ]
+        xy = op.Where(found, xy, unknown)
+        keypoints = op.Concat(seen(xy), op.Where(seen(found), p, 0.0), axis=-1)
+        return [keypoints, hidden(xy)] if spec.hidden_maps else [keypoints]
 
     return onnxscript.build_function(
         body,
@@ -95,7 +109,7 @@ def decode_function(spec: ModelSpec, opset: int) -> ir.Function:
 
 
 def sub_cell(op: Op, around: Value) -> Value:
-    """The score around a cell [B, K, 9] → (x, y) [B, K, 2] in cells, −½ … ½.
+    """The score around a cell [B, R, 9] → (x, y) [B, R, 2] in cells, −½ … ½.
 
     Differences of neighbouring scores are exact in float32, so they are formed first.
     """
@@ -111,7 +125,7 @@ def sub_cell(op: Op, around: Value) -> Value:
 
 
 def evidence(op: Op, spec: EvidenceSpec, neighbourhood: Value) -> Value:
-    """e [B, K, 1] of the scores around the peaks [B, K, M, 3, 3]; the best peak's own is the largest of them."""
+    """e [B, R, 1] of the scores around the peaks [B, R, M, 3, 3]; the best peak's own is the largest of them."""
     q = op.Reshape(op.Slice(neighbourhood, [0], [spec.peaks], [2]), [0, 0, 9 * spec.peaks])
     top = op.Slice(q, [4], [5], [2])
     exponents = op.Div(op.Sub(q, top), spec.temperature)

@@ -26,6 +26,7 @@ COORDINATES = (
     "Pixels of the crop, x to the right, y down, pixel centres at integers. "
     "The inverse of the crop's map takes them to the frame: frame_x = (crop_x - shift_x) / scale, y alike."
 )
+BEHIND = "; the second half are the maps of hidden keypoints, of every output of the head"
 VISIBLE = {
     True: "probability that the keypoint is visible, 0 where there is no peak",
     False: "NaN: the model is not calibrated for visibility",
@@ -70,22 +71,32 @@ def input_of(size: InputSpec) -> dict[str, Any]:
 
 def outputs_of(spec: ModelSpec) -> dict[str, Any]:
     """What the graph gives."""
-    shape = ["batch", len(spec.keypoints.names), spec.head.peaks]
+    shape = ["batch", spec.maps, spec.head.peaks]
+    hidden = {
+        "dtype": "float32",
+        "shape": ["batch", len(spec.keypoints.names), 2],
+        "values": [
+            "x in crop pixels of the place where the keypoint is if it is hidden",
+            "y in crop pixels of that place",
+        ],
+    }
     return {
         "keypoints": {
             "dtype": "float32",
-            "shape": [*shape[:2], 3],
+            "shape": ["batch", len(spec.keypoints.names), 3],
             "values": [
                 "x in crop pixels, NaN where there is no peak",
                 "y in crop pixels, NaN where there is no peak",
                 VISIBLE[spec.visibility is not None],
             ],
         },
+        **({"hidden": hidden} if spec.hidden_maps else {}),
         "index": {
             "dtype": "int32",
             "shape": shape,
             "values": f"row-major cell of each peak, best first, in a map of {spec.input.width // spec.stride} by "
-            f"{spec.input.height // spec.stride} cells of {spec.stride} pixels; -1 where there is none",
+            f"{spec.input.height // spec.stride} cells of {spec.stride} pixels; -1 where there is none"
+            + (BEHIND if spec.hidden_maps else ""),
         },
         "similarity": {
             "dtype": "float32",

@@ -2,7 +2,7 @@
 
 REPOSITORY/NAME/config.pbtxt      tensors without the batch dimension, dynamic batching
 REPOSITORY/NAME/1/model.onnx      the graph of `--format onnx`
-REPOSITORY/NAME/keypoints.txt     labels: one keypoint's name a line
+REPOSITORY/NAME/keypoints.txt     labels: one score map's name a line, which is its keypoint's
 REPOSITORY/NAME/NAME.json         how to make the crop and to read the results, as beside a plain ONNX file
 """
 
@@ -19,6 +19,7 @@ from coke_edge.errors import ExportError
 from coke_edge.export.formats.decoded import decoded_graph
 from coke_edge.export.formats.folder import replacing_folder
 from coke_edge.export.formats.sidecar import sidecar
+from coke_edge.export.gate import map_names
 from coke_edge.export.graph import serialise
 from coke_edge.files import replacing
 
@@ -68,7 +69,7 @@ def write_triton_server(
         )
     graph = decoded_graph(bundle.read(f"model.{precision}.onnx"), bundle.manifest.model)
     data = serialise(graph)
-    names = bundle.manifest.model.keypoints.names
+    names = map_names(bundle.manifest.model)
     contents = {
         CONFIG: config(name, graph, max_batch, labelled=bundle.manifest.model.head.peaks == 1).encode(),
         LABELS: "".join(f"{' '.join(label.split())}\n" for label in names).encode(),

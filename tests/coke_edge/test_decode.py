@@ -158,3 +158,57 @@ def test_shapes(spec: ModelSpec, count: int) -> None:
     assert keypoints.xy.shape == (3, 2)
     assert keypoints.xy.dtype == np.float64
     assert {len(v) for v in (keypoints.similarity, keypoints.clutter, keypoints.visible)} == {3}
+
+
+def with_hidden_maps(spec: ModelSpec, bias: tuple[float, ...]) -> ModelSpec:
+    """The specification of a model whose P(visible) weighs both maps of a keypoint alike."""
+    visibility = VisibilitySpec(0.0, 0.0, 0.0, bias, EvidenceSpec(8.0, 2, 0.07, hidden=-8.0))
+    return msgspec.structs.replace(spec, hidden_maps=True, visibility=visibility)
+
+
+def test_a_hidden_keypoint_is_where_its_own_map_says(spec: ModelSpec) -> None:
+    where, elsewhere = [(3, 2), (5, 4), (7, 5)], [(2, 6), (8, 1), (4, 3)]
+    seen = np.stack([bump(*cell) for cell in where])
+    hidden = np.stack(
+        [bump(*cell) - offset for cell, offset in zip(elsewhere, (0.4, -0.4, 0.0), strict=True)]
+    )
+    peaks = peaks_of(np.concatenate([seen, hidden]), 2)
+    given_spec = with_hidden_maps(spec, (0.0, 0.0, 0.0))
+    [keypoints] = decode(peaks, [np.eye(2, 3)], given_spec)
+    totals = soft_maximum(peaks.neighbourhood, 0.07)[0]
+    np.testing.assert_allclose(
+        keypoints.visible, 1 / (1 + np.exp(-8.0 * (totals[:3] - totals[3:]))), rtol=1e-12
+    )
+    assert keypoints.hidden.tolist()[:2] == [False, True]
+    for found, expected in (
+        (keypoints.xy, where),
+        (keypoints.hidden_xy, elsewhere),
+        (keypoints.places[:2], [where[0], elsewhere[1]]),
+    ):
+        np.testing.assert_allclose(crop_to_cells(found, spec.stride), expected, atol=1e-4)
+    assert (keypoints.to_dict()["keypoints"][1]["hidden_x"], keypoints.to_dict()["keypoints"][1]["x"]) == (
+        keypoints.hidden_xy[1, 0],
+        keypoints.xy[1, 0],
+    )
+    assert keypoints.to_coco()["keypoints"][3:5] == keypoints.hidden_xy[1].tolist()
+    np.testing.assert_array_equal(keypoints.similarity, peaks.similarity[0, :3, 0])
+    assert keypoints.alternatives is not None
+    np.testing.assert_allclose(crop_to_cells(keypoints.alternatives[:, 0], spec.stride), where, atol=1e-4)
+
+
+def test_without_calibration_no_keypoint_is_hidden_and_each_is_where_it_is_seen(spec: ModelSpec) -> None:
+    score = np.stack([bump(column, 3) for column in (2, 4, 6, 7, 8, 9)])
+    bare = msgspec.structs.replace(spec, hidden_maps=True, visibility=None)
+    [keypoints] = decode(peaks_of(score), [np.eye(2, 3)], bare)
+    assert np.isnan(keypoints.visible).all()
+    np.testing.assert_allclose(crop_to_cells(keypoints.xy, spec.stride)[:, 0], [2, 4, 6], atol=1e-4)
+    np.testing.assert_array_equal(keypoints.places, keypoints.xy)
+
+
+def test_no_peak_in_either_map_is_nan_and_not_visible(spec: ModelSpec) -> None:
+    nothing = np.full((ROWS, COLUMNS), -np.inf)
+    score = np.stack([bump(3, 3), nothing, bump(5, 5), bump(4, 3), nothing, bump(6, 5)])
+    [keypoints] = decode(peaks_of(score), [np.eye(2, 3)], with_hidden_maps(spec, (9.0, 9.0, 9.0)))
+    assert keypoints.found.tolist() == [True, False, True]
+    assert keypoints.visible[1] == 0
+    assert np.isnan(keypoints.xy[1]).all()

@@ -9,8 +9,9 @@ import pytest
 from coke_edge.bundle import Bundle
 from coke_edge.detector import Detector
 from coke_edge.errors import BackendError
+from coke_edge.kernels.reference import Peaks
 from coke_edge.manifest import Keypoints2D, VisibilitySpec
-from coke_edge.selection import choose, narrowed
+from coke_edge.selection import choose, maps_of, narrowed, of_maps
 
 JOINT = Keypoints2D(
     ("bus/door", "car/left_door", "car/right_door", "car/roof"), ((0, 1), (1, 3), (3, 2)), ((1, 2),)
@@ -79,6 +80,18 @@ def test_a_detector_reports_the_chosen_as_it_does_among_all(joint: Bundle, paint
         assert found.names == some.spec.keypoints.names == ("a/blue", "a/red")
         for quantity in ("xy", "similarity", "clutter", "soft_clutter", "visible"):
             np.testing.assert_array_equal(getattr(found, quantity), getattr(every, quantity)[[0, 2]])
+
+
+def test_the_map_of_a_hidden_keypoint_goes_with_it(joint: Bundle) -> None:
+    spec, chosen = joint.manifest.model, choose(joint.manifest.model.keypoints, "a/")
+    assert maps_of(spec, chosen).tolist() == [0, 2]
+    placing = msgspec.structs.replace(spec, hidden_maps=True)
+    assert maps_of(placing, chosen).tolist() == [0, 2, 3, 5]
+    index = np.arange(6, dtype=np.int32).reshape(1, 6, 1)
+    values = np.zeros((1, 6, 1), np.float32)
+    peaks = of_maps(Peaks(index, values, values, values, np.zeros((1, 6, 1, 3, 3))), maps_of(placing, chosen))
+    assert peaks.index.ravel().tolist() == [0, 2, 3, 5]
+    assert peaks.neighbourhood.shape == (1, 4, 1, 3, 3)
 
 
 def test_an_unknown_category_is_refused_before_anything_is_loaded(joint: Bundle) -> None:

@@ -38,6 +38,7 @@ def test_other_json_is_refused(text: bytes) -> None:
         ("visibility", {"evidence": EvidenceSpec(1.0, 2, 0.07)}, "the 1 that it keeps"),
         ("visibility", {"evidence": EvidenceSpec(1.0, 0, 0.07)}, "the 1 that it keeps"),
         ("visibility", {"evidence": EvidenceSpec(1.0, 1, 0.0)}, "temperature of its visibility"),
+        ("visibility", {"evidence": EvidenceSpec(1.0, 1, 0.07, hidden=-1.0)}, "maps of hidden keypoints"),
     ],
 )
 def test_parts_that_contradict_each_other(
@@ -58,6 +59,17 @@ def test_a_head_that_cannot_be(spec: ModelSpec, change: dict[str, Any]) -> None:
     head = dataclasses.replace(spec.head, **change)
     with pytest.raises(BundleError):
         check_model(msgspec.structs.replace(spec, head=head))
+
+
+def test_maps_of_hidden_keypoints_are_read_where_there_are_any(spec: ModelSpec) -> None:
+    placing = msgspec.structs.replace(spec, hidden_maps=True)
+    for evidence in (None, EvidenceSpec(1.0, 1, 0.07)):
+        unread = msgspec.structs.replace(spec.visibility, evidence=evidence)
+        with pytest.raises(BundleError, match="leaves out those that it has"):
+            check_model(msgspec.structs.replace(placing, visibility=unread))
+    read = msgspec.structs.replace(spec.visibility, evidence=EvidenceSpec(1.0, 1, 0.07, hidden=-1.0))
+    check_model(msgspec.structs.replace(placing, visibility=read))
+    check_model(msgspec.structs.replace(placing, visibility=None))
 
 
 def test_stride_zero(spec: ModelSpec) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from pathlib import Path
 
 import cv2
+import msgspec
 import numpy as np
 import onnx
 import onnx_ir as ir
@@ -21,7 +23,7 @@ from coke_edge.export.banks import Banks
 from coke_edge.export.head import DOMAIN, NAME, OPSET, VERSION, attributes, match_function
 from coke_edge.kernels.reference import Peaks
 from coke_edge.kernels.spec import HeadSpec
-from coke_edge.manifest import InputSpec, Keypoints2D, ModelSpec
+from coke_edge.manifest import EvidenceSpec, InputSpec, Keypoints2D, ModelSpec, VisibilitySpec
 from coke_edge.train.checkpoint import Checkpoint
 from coke_edge.train.model import CokeModel
 from coke_edge.train.recipe import Recipe
@@ -102,10 +104,32 @@ def run_head() -> RunHead:
 @pytest.fixture(scope="session")
 def checkpoint() -> Checkpoint:
     """A small network with random weights and a random clutter bank; its keypoints mean nothing."""
-    torch.manual_seed(0)
-    recipe = Recipe(
-        backbone="test_efficientnet", pretrained="none", channels=16, width=96, height=64, clutter_size=24
+    return random_checkpoint(placement=0.0)
+
+
+@pytest.fixture(scope="session")
+def placing() -> Checkpoint:
+    """The same with prototypes of hidden keypoints, and a P(visible) that says "hidden" about as often as not."""
+    made = random_checkpoint(placement=0.5)
+    evidence = EvidenceSpec(1.0, 2, 0.07, hidden=-1.0)
+    visibility = VisibilitySpec(0.0, 0.0, 0.0, (0.0, 0.02, -0.02), evidence)
+    head = dataclasses.replace(made.spec.head, peaks=2)
+    return dataclasses.replace(
+        made, spec=msgspec.structs.replace(made.spec, head=head, visibility=visibility)
     )
+
+
+def random_checkpoint(placement: float) -> Checkpoint:
+    recipe = Recipe(
+        backbone="test_efficientnet",
+        pretrained="none",
+        channels=16,
+        width=96,
+        height=64,
+        clutter_size=24,
+        placement=placement,
+    )
+    torch.manual_seed(0)
     model = CokeModel(recipe, 3).eval()
     model.mean.copy_(torch.tensor([0.2, 0.5, 0.7]))  # different, so that swapped channels show
     model.std.copy_(torch.tensor([0.1, 0.3, 0.6]))
@@ -115,6 +139,7 @@ def checkpoint() -> Checkpoint:
         input=InputSpec(96, 64, 1.2, (120, 110, 100), tuple(model.mean.tolist()), tuple(model.std.tolist())),
         stride=8,
         head=HeadSpec("log_odds", 0.07, 0.005),
+        hidden_maps=model.hidden_maps,
     )
     model.requires_grad_(False)
     return Checkpoint(

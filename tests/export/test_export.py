@@ -42,6 +42,27 @@ def test_the_bundle_detects_what_torch_detects(checkpoint: Checkpoint, bundle: P
             np.testing.assert_allclose(actual.similarity, expected.similarity, atol=1e-5)
 
 
+def test_hidden_keypoints_are_placed_as_torch_places_them(
+    placing: Checkpoint, exported_once: None, pictures: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "placing.coke"
+    crops = list(folder_crops(pictures, placing.spec.input, 10))
+    verdicts = export_bundle(placing, out, crops, clutter="all", precisions=["fp16"]).verdicts
+    assert all(verdict.passed for verdict in verdicts.values())
+    assert Bundle(out).manifest.model.hidden_maps
+    assert Bundle(out).banks()["prototypes"].shape == (6, 16)
+    exported, torch = Detector(out), Detector.from_backend(placing.spec, TorchBackend(placing))
+    judged = []
+    for path in sorted(pictures.glob("*.png")):
+        actual, expected = exported(read_image(path)), torch(read_image(path))
+        assert actual.xy.shape == actual.hidden_xy.shape == (3, 2)
+        np.testing.assert_allclose(actual.xy, expected.xy, atol=0.05)
+        np.testing.assert_allclose(actual.hidden_xy, expected.hidden_xy, atol=0.05)
+        np.testing.assert_allclose(actual.visible, expected.visible, atol=1e-5)
+        judged += expected.hidden.tolist()
+    assert 0 < sum(judged) < len(judged)  # both states were seen
+
+
 def test_what_is_in_the_bundle(checkpoint: Checkpoint, bundle: Path) -> None:
     opened = Bundle(bundle)
     manifest = opened.manifest
@@ -203,6 +224,7 @@ def test_the_default_network_on_real_photos(data_root: Path, tmp_path: Path) -> 
         InputSpec(192, 192, 1.35, (127, 127, 127), mean, std),
         8,
         HeadSpec("log_odds", 0.07, 0.005),
+        hidden_maps=model.hidden_maps,
     )
     verdicts = export_bundle(
         Checkpoint(model, spec, recipe, {}),

@@ -24,6 +24,12 @@ from coke_edge.train.checkpoint import Checkpoint
 GRAPH = "model.fp32.onnx"
 
 
+@pytest.fixture(scope="module", params=[False, True], ids=["", "placing"])
+def checkpoint(request: pytest.FixtureRequest, checkpoint: Checkpoint, placing: Checkpoint) -> Checkpoint:
+    """Without and with prototypes of hidden keypoints."""
+    return placing if request.param else checkpoint
+
+
 @pytest.fixture(scope="module")
 def bundle(checkpoint: Checkpoint, pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """Of four clutter rows with counts: as a compressed bank is."""
@@ -48,7 +54,7 @@ def test_it_is_the_network_that_was_exported(checkpoint: Checkpoint, bundle: Bun
     assert "recipe" not in again.training
     assert again.recipe.channels == checkpoint.recipe.channels
     assert not again.model.training
-    torch.testing.assert_close(again.model.prototypes, checkpoint.model.prototypes)
+    torch.testing.assert_close(again.model.all_prototypes, checkpoint.model.all_prototypes)
     image = torch.from_numpy(read_image(next(pictures.glob("*.png")))[None, :64, :96].copy())
     expected = checkpoint.model.features(image)
     torch.testing.assert_close(

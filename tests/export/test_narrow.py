@@ -15,7 +15,7 @@ from coke_edge.errors import BackendError
 from coke_edge.export.crops import Crop, dataset_crops
 from coke_edge.export.export import export_bundle
 from coke_edge.export.narrow import narrow_crop
-from coke_edge.manifest import Keypoints2D, VisibilitySpec
+from coke_edge.manifest import EvidenceSpec, Keypoints2D, VisibilitySpec
 from coke_edge.stream.images import read_image
 from coke_edge.train.checkpoint import Checkpoint
 from coke_edge.train.data.joint import join
@@ -27,10 +27,13 @@ LAYOUT = join(PARTS)
 PIXELS, PROBABILITY = 0.01, 1e-5  # how far the category may be from the same keypoints among all
 
 
-@pytest.fixture(scope="module")
-def joint(checkpoint: Checkpoint) -> Checkpoint:
-    """The small network, whose keypoints belong to a cup and a pot."""
+@pytest.fixture(scope="module", params=[False, True], ids=["", "placing"])
+def joint(request: pytest.FixtureRequest, checkpoint: Checkpoint, placing: Checkpoint) -> Checkpoint:
+    """The small network, whose keypoints belong to a cup and a pot; with maps of hidden keypoints, too."""
+    checkpoint = placing if request.param else checkpoint
     visibility = VisibilitySpec(4.0, -3.0, -2.0, (0.1, 0.2, 0.3))
+    if checkpoint.spec.hidden_maps:
+        visibility = VisibilitySpec(4.0, -3.0, -2.0, (0.1, 0.2, 0.3), EvidenceSpec(1.0, 2, 0.07, hidden=-1.0))
     spec = msgspec.structs.replace(checkpoint.spec, keypoints=LAYOUT.keypoints, visibility=visibility)
     return dataclasses.replace(checkpoint, spec=spec)
 
@@ -58,9 +61,10 @@ def test_one_category_is_found_as_among_all(
     exported = export_bundle(joint, part, crops, clutter="all", keypoints="pot/")
     manifest, banks = Bundle(part).manifest, Bundle(part).banks()
     assert manifest.model.keypoints == Keypoints2D(("pot/left_ear", "pot/right_ear"), ((0, 1),), ((0, 1),))
-    assert manifest.model.visibility == VisibilitySpec(4.0, -3.0, -2.0, (0.2, 0.3))
+    assert manifest.model.visibility == msgspec.structs.replace(joint.spec.visibility, bias=(0.2, 0.3))
     assert manifest.training["keypoints_kept"] == {"named": "pot/", "count": 2, "of": 3}
-    np.testing.assert_array_equal(banks["prototypes"], joint.model.prototypes[1:].numpy())
+    kept = [row for row in range(joint.spec.maps) if row % 3]
+    np.testing.assert_array_equal(banks["prototypes"], joint.model.all_prototypes[kept].numpy())
     np.testing.assert_array_equal(banks["clutter"], Bundle(whole).banks()["clutter"])
     pck = exported.verdicts["fp32"].pck
     assert pck is not None

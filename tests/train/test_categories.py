@@ -38,7 +38,9 @@ def test_the_mean_is_over_keypoints_and_then_over_categories() -> None:
     xy = np.zeros((5, 5, 2))
     xy[:, 0] = 1000.0  # every rim is missed, all else is found
     result = score(
-        Predictions(data.samples, JOINT.keypoints.names, xy, np.full((5, 5), np.nan), np.ones(5)), data, [0.1]
+        Predictions(data.samples, JOINT.keypoints.names, xy, np.full((5, 5), np.nan), np.ones(5), xy),
+        data,
+        [0.1],
     )
     assert result.per_category == {
         "cup": {
@@ -58,7 +60,9 @@ def test_a_category_that_counts_nothing_does_not_spoil_the_mean() -> None:
     data = dataset(sample("cup", VISIBLE, VISIBLE), sample("pot", HIDDEN, HIDDEN, HIDDEN))
     nothing = np.full((2, 5), np.nan)
     result = score(
-        Predictions(data.samples, JOINT.keypoints.names, np.zeros((2, 5, 2)), nothing, np.ones(2)),
+        Predictions(
+            data.samples, JOINT.keypoints.names, np.zeros((2, 5, 2)), nothing, np.ones(2), np.zeros((2, 5, 2))
+        ),
         data,
         [0.1],
     )

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from coke_edge.errors import CokeError
+from coke_edge.kernels.spec import HeadSpec
 from coke_edge.train.batch import Batch
 from coke_edge.train.data.sample import HIDDEN, VISIBLE
 from coke_edge.train.method import normalise
@@ -74,18 +75,28 @@ def test_the_total_is_the_weighted_sum_and_parts_can_be_off() -> None:
     weighted = 2 * losses.contrastive + 0.5 * losses.repulsion + 0.25 * losses.dense + 3 * losses.presence
     torch.testing.assert_close(losses.total, weighted + 1.5 * losses.placement)
     assert float(losses.placement) > 0
-    only = CokeModel(make_recipe(**TINY, contrastive=1.0, repulsion=0.0, dense=0.0, presence=0.0), 3).eval()(
-        batch()
-    )
+    only = CokeModel(
+        make_recipe(**TINY, contrastive=1.0, repulsion=0.0, dense=0.0, presence=0.0, placement=0.0), 3
+    ).eval()(batch())
     torch.testing.assert_close(only.total, only.contrastive)
     assert float(only.dense) == 0.0
 
 
-def test_hidden_keypoints_have_prototypes_only_where_they_are_trained() -> None:
+def test_hidden_keypoints_have_prototypes_and_maps_only_where_they_are_trained() -> None:
     model = CokeModel(make_recipe(**TINY, placement=0.5), 3).train()
     model(batch()).total.backward()
     assert float(model.hidden_bank.weight.grad.abs().max()) > 0
-    assert CokeModel(make_recipe(**TINY), 3).hidden_bank is None
+    without = CokeModel(make_recipe(**TINY, placement=0.0), 3)
+    assert without.hidden_bank is None
+    assert not without.hidden_maps
+    image, head = batch().image, HeadSpec("similarity", 0.07, 0.005)
+    with torch.no_grad():
+        both, one = (m.eval().score_maps(image, head).similarity for m in (model, without))
+        unit = torch.nn.functional.normalize(model.features(image), dim=1)
+    assert (both.shape[1], one.shape[1]) == (6, 3)
+    torch.testing.assert_close(
+        both[:, 4], torch.einsum("c,bchw->bhw", model.hidden_bank.prototypes()[1], unit)
+    )
 
 
 @pytest.mark.parametrize("prototypes", ["learned", "average", "momentum", "both"])

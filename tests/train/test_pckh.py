@@ -35,7 +35,9 @@ def evaluation(dataset: KeypointDataset, shift: Any = 0.0, **more: Any) -> Evalu
     """Of predictions that are `shift` [n, K, 2] (or what broadcasts to it) beside the truth."""
     truth = np.stack([sample.keypoints for sample in dataset.samples]).astype(float)
     n, k = truth.shape[:2]
-    found = Predictions(dataset.samples, NAMES, truth + shift, np.full((n, k), np.nan), np.ones(n))
+    found = Predictions(
+        dataset.samples, NAMES, truth + shift, np.full((n, k), np.nan), np.ones(n), truth + shift
+    )
     return score(found, dataset, [0.5], **more)
 
 

@@ -32,7 +32,7 @@ def test_a_view_changes_what_is_shown_and_what_is_measured(world, detector_of):
 
 def test_keypoints_are_chosen_by_index(world):
     xy, visible = np.arange(10.0).reshape(1, 5, 2), np.arange(5.0)[None]
-    one = Predictions(world.dataset.samples[:1], ("a", "b", "c", "d", "e"), xy, visible, np.ones(1))
+    one = Predictions(world.dataset.samples[:1], ("a", "b", "c", "d", "e"), xy, visible, np.ones(1), xy)
     chosen = one.chosen(np.array([2, 4]), ("lid", "ear"))
     assert (chosen.names, chosen.visible.tolist(), chosen.xy[0, :, 0].tolist()) == (
         ("lid", "ear"),

@@ -18,7 +18,7 @@ from coke_edge.train.data.sample import HIDDEN, VISIBLE
 from coke_edge.train.evaluate import Predictions, evaluate
 from coke_edge.train.occluders import Occluders
 from coke_edge.train.robustness import evaluate_levels
-from coke_edge.train.scoring import covered_auroc
+from coke_edge.train.scoring import covered_auroc, score
 from coke_edge.train.torch_backend import TorchBackend
 
 
@@ -100,17 +100,44 @@ def test_the_auroc_is_that_of_covered_against_visible(world):
     def auroc(*visible: tuple[float, ...]) -> float:
         found = np.array(visible)
         nowhere = np.zeros((2, 4, 2))
-        return covered_auroc(Predictions(shown, world.spec.keypoints.names, nowhere, found, np.zeros(2)))
+        return covered_auroc(
+            Predictions(shown, world.spec.keypoints.names, nowhere, found, np.zeros(2), nowhere)
+        )
 
     assert auroc((0.9, 0.2, 1.0, 1.0), (0.8, 0.1, 1.0, 1.0)) == 1
     assert auroc((0.9, 0.2, 0.0, 0.0), (0.8, 0.85, 0.0, 0.0)) == 0.75
     assert np.isnan(auroc((np.nan,) * 4, (np.nan,) * 4))
 
 
+def test_covered_keypoints_are_placed_right_or_not(world, centred, occluders):
+    """Of those that an occluder was pasted on and that were visible before, the share within the threshold."""
+    (result,) = evaluate_levels(detector_of(world), centred, ["L2"], occluders, progress=False)
+    found = result.evaluation.predictions
+    under = np.stack([sample.meta["covered"] == VISIBLE for sample in found.samples])
+    truth = np.stack([sample.keypoints for sample in found.samples]).astype(float)
+    assert int(under.sum()) == result.evaluation.covered > 2
+    right = under & (np.cumsum(under).reshape(under.shape) % 2 == 1)  # every second one
+    away = truth + 1000.0
+    placed = dataclasses.replace(found, xy=away, places=np.where(right[..., None], truth, away))
+    figures = score(placed, centred, [0.1])
+    assert figures.covered_pck == {"0.1": pytest.approx(100 * right.sum() / under.sum())}
+    assert figures.pck["0.1"] == 0.0
+    (clean,) = evaluate_levels(detector_of(world), centred, ["L0"], occluders, progress=False)
+    assert all(np.isnan(value) for value in clean.evaluation.covered_pck.values())
+
+
 def test_json_holds_everything(world, centred, occluders):
     (result,) = evaluate_levels(detector_of(world), centred, ["L1"], occluders, limit=2, progress=False)
     figures = result.to_json()
     assert json.loads(json.dumps(figures, allow_nan=False)) == figures
-    assert {"pck", "left_right_forgiven", "covered_auroc", "covered", "object_share", "unmet"} <= set(figures)
+    assert {
+        "pck",
+        "left_right_forgiven",
+        "covered_auroc",
+        "covered_pck",
+        "covered",
+        "object_share",
+        "unmet",
+    } <= set(figures)
     assert figures["objects"] == 2
     assert set(figures["background_share"]) == {"min", "mean", "max"}

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch.distributed as dist
 
 from coke_edge.errors import CokeError
 from coke_edge.train.checkpoint import load_checkpoint
+from coke_edge.train.data import load_dataset
 from coke_edge.train.data.generated import write_generated
 from coke_edge.train.processes import Processes, is_lost
 from coke_edge.train.recipe import Recipe, make_recipe
-from coke_edge.train.run import continue_run, fresh_folder, start_run
+from coke_edge.train.run import continue_run, fitting, fresh_folder, start_run
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +55,14 @@ def test_an_unwritable_folder_is_refused_before_training(brackets: str, tmp_path
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(CokeError, match="cannot write into the run folder"):
         start_run(small(), brackets, tmp_path / "file" / "run")
+
+
+def test_where_hidden_keypoints_count_they_have_no_map_of_their_own(brackets: str) -> None:
+    data = load_dataset(brackets, "train")
+    assert fitting(small(), data) == small()
+    assert small().placement > 0
+    counting = dataclasses.replace(data, counts_hidden=True)
+    assert fitting(small(), counting) == msgspec.structs.replace(small(), placement=0.0)
 
 
 def test_fresh_folders_are_numbered(tmp_path: Path) -> None:

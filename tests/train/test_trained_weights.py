@@ -66,7 +66,9 @@ def trained(tmp_path: Path) -> Trained:
         model.clutter_bank.push(nn.functional.normalize(torch.randn(4, 16), dim=1))
         model.requires_grad_(False)
         size = InputSpec(64, 64, 1.0, (0, 0, 0), tuple(model.mean.tolist()), tuple(model.std.tolist()))
-        spec = ModelSpec(Keypoints2D(ABC), size, 8, HeadSpec("similarity", 0.07, 0.005))
+        spec = ModelSpec(
+            Keypoints2D(ABC), size, 8, HeadSpec("similarity", 0.07, 0.005), hidden_maps=model.hidden_maps
+        )
         banks = Banks.of(model)
         path = tmp_path / "trained.coke"
         training = {"recipe": msgspec.to_builtins(recipe)} if recorded is None else recorded

@@ -47,6 +47,13 @@ def test_the_evidence_is_a_fourth_quantity():
     assert with_it > without + 0.02
 
 
+def test_the_map_of_the_hidden_keypoint_is_a_fifth_quantity():
+    seen = drawn(20_000, slopes=(4.0, -6.0, 0.0, 5.0, -7.0))
+    spec = fit(seen, KEYPOINTS, msgspec.structs.replace(EVIDENCE, hidden=0.0))
+    np.testing.assert_allclose(spec.slopes, (4, -6, 0, 5, -7), atol=0.7)
+    assert (spec.evidence.slope, spec.evidence.hidden) == spec.slopes[3:]
+
+
 @pytest.mark.parametrize(("clutter", "kept"), [(-6.0, True), (-0.3, False)])
 def test_clutter_responses_get_a_slope_where_they_tell_what_the_evidence_does_not(clutter, kept):
     seen = drawn(6000, slopes=(4.0, clutter, 0.0, 5.0))

@@ -42,7 +42,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     savemat(root / "lsp/joints.mat", {"joints": joints})
     torch.manual_seed(0)
     used = f"{root / 'photos'}?part=train"
-    recipe = make_recipe("tiny", pretrained="none", width=64, height=64, occluder_images=used)
+    recipe = make_recipe("tiny", pretrained="none", width=64, height=64, occluder_images=used, placement=0.0)
     size = InputSpec(64, 64, 1.3, (127, 127, 127), (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
     some = VisibilitySpec(2.0, 0.0, 0.0, (0.0,) * len(KEYPOINTS.names))
     spec = ModelSpec(KEYPOINTS, size, 8, HeadSpec("similarity", 0.07, 0.005), visibility=some)

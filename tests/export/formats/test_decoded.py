@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 import onnx
 import onnx_ir as ir
@@ -30,6 +32,12 @@ SPEC = ModelSpec(
     VisibilitySpec(9.5, 2.0, -4.0, (-3.0, 0.0, 3.0), EvidenceSpec(3.0, 2, 0.07)),
 )
 
+PLACING = msgspec.structs.replace(
+    SPEC,
+    hidden_maps=True,
+    visibility=VisibilitySpec(2.0, 1.0, -1.0, (-0.4, 0.0, 0.4), EvidenceSpec(3.0, 2, 0.07, hidden=-4.0)),
+)
+
 
 def session(data: bytes) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
@@ -37,11 +45,15 @@ def session(data: bytes) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
 
 
+@pytest.fixture(scope="module", params=[SPEC, PLACING], ids=["seen", "seen and hidden"])
+def spec(request: pytest.FixtureRequest) -> ModelSpec:
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def run_decode() -> Any:
+def run_decode(spec: ModelSpec) -> Any:
     """`coke::Decode` on its own: peaks → keypoints [B, 3, 3]."""
-    function = ir.to_proto(decode_function(SPEC, OPSET))
-    node = helper.make_node(FUNCTION, Peaks._fields, ["keypoints"], domain=DOMAIN)
+    function = ir.to_proto(decode_function(spec, OPSET))
     inputs = [
         helper.make_tensor_value_info(
             name,
@@ -50,18 +62,26 @@ def run_decode() -> Any:
         )
         for name in Peaks._fields
     ]
-    outputs = [helper.make_tensor_value_info("keypoints", TensorProto.FLOAT, [None] * 3)]
+    names = ["keypoints", "hidden"] if spec.hidden_maps else ["keypoints"]
+    outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None] * 3) for name in names]
+    node = helper.make_node(FUNCTION, Peaks._fields, names, domain=DOMAIN)
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(DOMAIN, VERSION)]
     graph = helper.make_graph([node], "decode", inputs, outputs)
     model = helper.make_model(graph, functions=[function], opset_imports=opsets, ir_version=10)
     onnx.checker.check_model(model, full_check=True)
     runner = session(model.SerializeToString())
-    return lambda peaks: runner.run(None, peaks._asdict())[0]
+    return lambda peaks: runner.run(None, peaks._asdict())
 
 
-def assert_equals_the_decode(keypoints: Any, peaks: Peaks, spec: ModelSpec) -> None:
+def assert_equals_the_decode(
+    keypoints: Any, peaks: Peaks, spec: ModelSpec, hidden: Sequence[Any] = ()
+) -> None:
     """x, y within 1e-3 px and P(visible) within 1e-6, NaN where the decode has NaN."""
-    for actual, expected in zip(keypoints, decode(peaks, [IDENTITY] * len(keypoints), spec), strict=True):
+    objects = decode(peaks, [IDENTITY] * len(keypoints), spec)
+    assert bool(len(hidden)) == spec.hidden_maps
+    for actual, expected in zip(hidden, objects, strict=False):
+        np.testing.assert_allclose(actual, expected.hidden_xy, rtol=0, atol=1e-3)
+    for actual, expected in zip(keypoints, objects, strict=True):
         np.testing.assert_allclose(actual[:, :2], expected.xy, rtol=0, atol=1e-3)
         np.testing.assert_allclose(actual[:, 2], expected.visible, rtol=0, atol=1e-6)
 
@@ -75,24 +95,27 @@ def assert_equals_the_decode(keypoints: Any, peaks: Peaks, spec: ModelSpec) -> N
     holes=st.booleans(),
 )
 def test_equals_the_decode(
-    run_decode: Any, seed: int, flat: float, batch: int, missing: bool, holes: bool
+    run_decode: Any, spec: ModelSpec, seed: int, flat: float, batch: int, missing: bool, holes: bool
 ) -> None:
     """Steep and nearly flat peaks, at the border too; cells without a score; keypoints without a peak."""
     rng = np.random.default_rng(seed)
-    score = (0.8 + flat * rng.uniform(-0.1, 0.1, (batch, 3, 8, 12))).astype(np.float32)
+    score = (0.8 + flat * rng.uniform(-0.1, 0.1, (batch, spec.maps, 8, 12))).astype(np.float32)
     if holes:
         score[rng.random(score.shape) < 0.3] = -np.inf
     if missing:
-        score[0, 1] = -np.inf
+        score[0, 1::3] = -np.inf
     similarity, soft = rng.uniform(-1, 1, (2, *score.shape)).astype(np.float32)
     peaks = find_peaks(ScoreMaps(score, similarity, similarity[:, 0], soft[:, 1]), 3)
-    assert_equals_the_decode(run_decode(peaks), peaks, SPEC)
+    keypoints, *hidden = run_decode(peaks)
+    assert_equals_the_decode(keypoints, peaks, spec, *hidden)
 
 
-def test_a_keypoint_without_a_peak(run_decode: Any) -> None:
+def test_a_keypoint_without_a_peak(run_decode: Any, spec: ModelSpec) -> None:
     zero = np.zeros((1, 8, 12), np.float32)
-    score = np.full((1, 3, 8, 12), -np.inf, np.float32)
-    keypoints = run_decode(find_peaks(ScoreMaps(score, score, zero, zero), 3))
+    score = np.full((1, spec.maps, 8, 12), -np.inf, np.float32)
+    keypoints, *hidden = run_decode(find_peaks(ScoreMaps(score, score, zero, zero), 3))
+    assert keypoints.shape == (1, 3, 3)
+    assert all(np.isnan(places).all() for places in hidden)
     assert np.isnan(keypoints[..., :2]).all()
     assert (keypoints[..., 2] == 0).all()
 
