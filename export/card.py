@@ -112,6 +112,11 @@ def model_card(
     recipe, data_terms = training.get("recipe", {}), "\n\n".join(trained_on(training))
     size, head, bank = spec.input, spec.head, clutter.sentence()
     figures = {k: v for k, v in training.items() if k not in ("recipe", "data", EARLIER)}
+    places = (
+        "two places, one if it is visible and one if it is hidden"
+        if spec.hidden_maps
+        else "a place, also a hidden one"
+    )
     calibrated = "calibrated on validation images" if spec.visibility else "not calibrated"
     return f"""# {name}
 
@@ -139,7 +144,7 @@ Distances are in crop pixels, after the sub-cell step, on real images.
 {table(GATE_COLUMNS, (gate_row(*item) for item in gate.items()))}
 ## Limits
 
-* One object per box; the box comes from elsewhere. Every keypoint gets a place, also a hidden one: read its
+* One object per box; the box comes from elsewhere. Every keypoint gets {places}: read its
   visibility{"" if spec.visibility else ", once it is calibrated"}.
 * The figures hold for images like those of the data set. Measure on your own with
   `coke-edge eval {name}.coke --data …`.

@@ -73,12 +73,23 @@ def surroundings(results: Sequence[Result]) -> list[str]:
 
 
 def recipe_table(runs: Sequence[Run]) -> str:
-    """One line for each row."""
-    rows: dict[tuple[str, str], Run] = {}
+    """One line for each row; one for all rows of a group that have the same keys, as the classes of a data set have."""
+    rows: dict[tuple[str, str], list[str]] = {}
     for run in runs:
-        rows.setdefault((run.group, run.name), run)
-    lines = [[f"`{group}/{name}`", plain(keys_of(run))] for (group, name), run in rows.items()]
+        names = rows.setdefault((run.group, keys_of(run)), [])
+        if run.name not in names:
+            names.append(run.name)
+    lines = [[f"`{group}/{together(names)}`", plain(keys)] for (group, keys), names in rows.items()]
     return markdown(["row", "keys"], lines)
+
+
+def together(names: Sequence[str]) -> str:
+    """A name, or a pattern for several: what they end in alike."""
+    if len(names) == 1:
+        return names[0]
+    first = names[0]
+    endings = (first[start:] for start in range(len(first) + 1))
+    return "*" + next(ending for ending in endings if all(name.endswith(ending) for name in names))
 
 
 def keys_of(run: Run) -> str:

@@ -198,6 +198,18 @@ def test_a_class_without_objects_is_no_missing_run(folder: Path, put, make_resul
     assert row["tested on (seen + unseen)"] == "10 + 0"
 
 
+def test_rows_of_the_same_recipe_share_a_line(folder: Path) -> None:
+    text = document(folder, RUNS).partition("<details>")[2]
+    first = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| `")]
+    assert len(set(first)) == len(first)
+    assert [name for name in first if "pascal3d" in name] == [
+        "`pascal3d/*-coke-placement`",
+        "`pascal3d/*-coke`",
+        "`pascal3d/*-heatmap-ce`",
+    ]
+    assert "`lsp-rules/similarity`" in first or "`lsp-rules/*`" in first
+
+
 def test_check_tells_a_page_that_differs(folder: Path, tmp_path: Path, capsys) -> None:
     page = tmp_path / "page.md"
     options = ["document", "--results", str(folder), "--out", str(page)]
