@@ -71,7 +71,7 @@ def test_it_learns_eight_crops_by_heart(dots: KeypointDataset, keys: dict[str, A
         peaks = find_peaks(model.score_maps(batch.image, HeadSpec("similarity", 0.07, 0.005)), 1)
     row, column = peaks.index[..., 0] // (64 // model.stride), peaks.index[..., 0] % (64 // model.stride)
     found = torch.as_tensor(cells_to_crop(column.numpy(), row.numpy(), model.stride))
-    error = (found - batch.keypoints).norm(dim=-1)
+    error = (found[:, : batch.keypoints.shape[1]] - batch.keypoints).norm(dim=-1)  # where each is seen
     # By chance a cell lies this near in about one case of fourteen.
     assert (error <= 8.0).float().mean() > 0.9
 
