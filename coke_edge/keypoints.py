@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,7 @@ class Keypoints:
         """[K] which keypoints are judged hidden; none, if the model was not calibrated for it."""
         return np.asarray(self.visible < HIDDEN_BELOW)
 
-    @property
+    @functools.cached_property
     def places(self) -> Vector:
         """[K, 2] where each keypoint is: `hidden_xy` of those that are most likely hidden, `xy` of the others."""
         if self.hidden_xy is None:

@@ -32,7 +32,7 @@ def to_supervision(objects: Sequence[Keypoints]) -> Any:
     if not objects:
         return supervision.KeyPoints.empty()
     found = np.stack([keypoints.found for keypoints in objects])
-    places = np.stack([keypoints.xy for keypoints in objects])
+    places = np.stack([keypoints.places for keypoints in objects])
     confidence = np.stack([confidences(keypoints) for keypoints in objects]).astype(np.float32)
     values: dict[str, Any] = {
         "xy": np.where(found[..., None], places, 0.0).astype(np.float32),

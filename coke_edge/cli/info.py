@@ -92,7 +92,9 @@ def table(bundle: Bundle) -> Table:
         "score": f"{head.rule}, temperature {head.temperature:g}, clutter weight {head.clutter_weight:g}",
         "peaks": str(head.peaks),
         "visibility": "calibrated" if model.visibility else "not calibrated",
-        "hidden keypoints": "have places of their own" if model.hidden_maps else "have no places of their own",
+        "hidden keypoints": "have places of their own"
+        if model.hidden_maps
+        else "have no places of their own",
         **{f"training: {key}": plain(value) for key, value in manifest.training.items()},
         "clutter bank": bank(manifest.clutter),
         "kernels": kernels(bundle.kernels()),

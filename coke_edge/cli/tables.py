@@ -15,7 +15,7 @@ TIMED = "from the decoded frame in memory to its keypoints (crop, network, head,
 
 
 def keypoint_table(keypoints: Keypoints, title: str) -> Table:
-    """One row for each keypoint; hidden ones are dim and hollow, as in the picture."""
+    """One row for each keypoint; hidden ones are dim and hollow, and all where the picture has them."""
     from rich.table import Table
     from rich.text import Text
 
@@ -25,7 +25,7 @@ def keypoint_table(keypoints: Keypoints, title: str) -> Table:
         table.add_column(column, justify="right")
     for k, name in enumerate(keypoints.names):
         hidden = bool(keypoints.hidden[k])
-        x, y = keypoints.xy[k]
+        x, y = keypoints.places[k]
         scores = (keypoints.similarity[k], keypoints.clutter[k], keypoints.visible[k])
         cells = [cell(x, 1), cell(y, 1), *(cell(score, 2) for score in scores)]
         table.add_row(Text(f"{'○' if hidden else '●'} {name}"), *cells, style="dim" if hidden else None)

@@ -52,7 +52,7 @@ def next_box(keypoints: Keypoints, last: Box | None, following: Following) -> Bo
         return None
     box = hull(keypoints.xy[visible])
     if last is not None:
-        guessed = keypoints.xy[keypoints.found & keypoints.hidden]
+        guessed = keypoints.places[keypoints.found & keypoints.hidden]
         box = hull(np.concatenate([box.reshape(2, 2), np.clip(guessed, last[:2], last[2:])]))
     box = widened(box, following.margin)
     if last is None:
