@@ -42,6 +42,12 @@ class Predictions:
             visible=self.visible[:, indices],
         )
 
+    def objects(self, indices: Sequence[int]) -> Predictions:
+        """Only these of the objects."""
+        rows = list(indices)
+        columns = {name: getattr(self, name)[rows] for name in ("xy", "visible", "latency_ms", "places")}
+        return dataclasses.replace(self, samples=[self.samples[row] for row in rows], **columns)
+
 
 def predict(
     detector: Detector, samples: Sequence[Sample], *, progress: bool = True, view: View | None = None

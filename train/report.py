@@ -126,7 +126,7 @@ def tile(
     sample = predictions.samples[index]
     affine = box_to_crop(sample.box, TILE, TILE, TILE_MARGIN)
     picture = np.array(crop(cache.read(sample.image), affine, TILE_INPUT))
-    found, truth = transform(affine, predictions.xy[index]), transform(affine, sample.keypoints)
+    found, truth = transform(affine, predictions.places[index]), transform(affine, sample.keypoints)
     for a, b in dataset.keypoints.skeleton:
         if np.isfinite(found[[a, b]]).all():
             cv2.line(picture, pixel(found[a]), pixel(found[b]), WHITE, 1, cv2.LINE_AA)

@@ -90,11 +90,5 @@ def sheet(
             place = Path(name) / f"{i}.png"
             write_image(place, image)
             shown.append(dataclasses.replace(found.samples[i], image=place))
-        part = dataclasses.replace(
-            found,
-            samples=shown,
-            xy=found.xy[list(chosen)],
-            visible=found.visible[list(chosen)],
-            latency_ms=found.latency_ms[list(chosen)],
-        )
+        part = dataclasses.replace(found.objects(chosen), samples=shown)
         contact_sheet(path, dataclasses.replace(evaluation, predictions=part), dataset, count=COUNT)

@@ -39,3 +39,18 @@ def test_keypoints_are_chosen_by_index(world):
         [[2, 4]],
         [4, 8],
     )
+
+
+def test_some_objects_keep_all_that_was_said_of_them(world):
+    samples = world.dataset.samples[:4]
+    xy = np.arange(40.0).reshape(4, 5, 2)
+    visible, latency = np.arange(20.0).reshape(4, 5), np.arange(4.0)
+    some = Predictions(samples, tuple("abcde"), xy, visible, latency, -xy).objects([3, 1])
+    assert list(some.samples) == [samples[3], samples[1]]
+    for got, whole in (
+        (some.xy, xy),
+        (some.visible, visible),
+        (some.latency_ms, latency),
+        (some.places, -xy),
+    ):
+        np.testing.assert_array_equal(got, whole[[3, 1]])
