@@ -17,11 +17,15 @@ from onnx import TensorProto, helper
 
 from coke_edge.bundle import Bundle
 from coke_edge.decode import decode
+from coke_edge.export.banks import Banks
 from coke_edge.export.formats.decoded import FUNCTION, decode_function, decoded_graph
+from coke_edge.export.formats.sidecar import outputs_of
+from coke_edge.export.graph import build_graph, serialise
 from coke_edge.export.head import DOMAIN, OPSET, VERSION
 from coke_edge.kernels.reference import Peaks, ScoreMaps, find_peaks
 from coke_edge.kernels.spec import HeadSpec
 from coke_edge.manifest import EvidenceSpec, InputSpec, Keypoints2D, ModelSpec, VisibilitySpec
+from coke_edge.train.checkpoint import Checkpoint
 
 IDENTITY = np.eye(2, 3)
 SPEC = ModelSpec(
@@ -134,6 +138,19 @@ def test_the_whole_graph(make_bundle: Any, rule: str, peaks: int, calibrated: bo
     assert keypoints.dtype == np.float32
     assert_equals_the_decode(keypoints, Peaks(*found), spec)
     assert np.isnan(keypoints[..., 2]).all() == (not calibrated)
+
+
+def test_the_whole_graph_of_a_model_that_places_hidden_keypoints(placing: Checkpoint) -> None:
+    spec = placing.spec
+    built = serialise(build_graph(placing.model, spec, Banks.of(placing.model)))
+    images = np.random.default_rng(0).integers(0, 256, (5, 64, 96, 3), dtype=np.uint8)
+    run = session(decoded_graph(built, spec).SerializeToString())
+    assert [output.name for output in run.get_outputs()] == ["keypoints", "hidden", *Peaks._fields]
+    assert [output.shape[1:] for output in run.get_outputs()[:3]] == [[3, 3], [3, 2], [6, 2]]
+    told = {name: one["shape"] for name, one in outputs_of(spec).items()}
+    assert told == {output.name: output.shape for output in run.get_outputs()}  # beside the file
+    keypoints, hidden, *found = run.run(None, {"image": images})
+    assert_equals_the_decode(keypoints, Peaks(*found), spec, hidden)
 
 
 def test_standard_operators_alone_and_no_metadata(bundle: Bundle) -> None:
