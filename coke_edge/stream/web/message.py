@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coke_edge.draw import LEFT, RIGHT, side_colour
-from coke_edge.keypoints import HIDDEN_BELOW, Keypoints
+from coke_edge.keypoints import HIDDEN_BELOW, Keypoints, number
 from coke_edge.stream.frame import Result
 from coke_edge.stream.sinks import Painter
 
@@ -44,12 +44,12 @@ def describe(result: Result, sequence: int) -> dict[str, Any]:
 
 
 def rows(keypoints: Keypoints) -> list[dict[str, Any]]:
-    """A row of the table for each keypoint: its numbers, its side as in the picture, and the verdict on it."""
+    """A row of the table for each keypoint: its numbers, place and side as in the picture, and the verdict on it."""
     return [
         {
             "name": row["name"],
-            "x": row["x"],
-            "y": row["y"],
+            "x": number(keypoints.places[k, 0]),
+            "y": number(keypoints.places[k, 1]),
             "similarity": row["similarity"],
             "clutter": row["clutter"],
             "visible": row["visible"],

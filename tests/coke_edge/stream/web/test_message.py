@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import dataclasses
+
 import cv2
 import numpy as np
 
-from coke_edge.stream.web.message import describe, jpeg
+from coke_edge.stream.web.message import describe, jpeg, rows
 
 
 def test_a_row_for_each_keypoint(make_result) -> None:
@@ -30,6 +32,14 @@ def test_a_row_for_each_keypoint(make_result) -> None:
     }
     assert (other["hidden"], other["side"]) == (True, "right")
     assert (nose["x"], nose["similarity"], nose["side"]) == (None, None, "middle")
+
+
+def test_a_hidden_keypoint_stands_where_the_picture_has_it(make_result) -> None:
+    (seen,) = make_result(3).objects
+    placed = dataclasses.replace(seen, hidden_xy=seen.xy + 5.0, visible=np.array([0.9, 0.1, 0.0]))
+    eye, other, _ = rows(placed)
+    assert (eye["x"], eye["y"]) == tuple(seen.xy[0])
+    assert (other["x"], other["y"]) == tuple(seen.xy[1] + 5.0)
 
 
 def test_large_pictures_are_made_smaller_and_small_ones_left() -> None:
