@@ -57,6 +57,7 @@ COMPARED = (
 )
 METHODS = (
     *COMPARED,
+    Row("coke-no-contrastive", "CoKe without the contrastive term", {**PLACED, "contrastive": 0.0}),
     Row("heatmap-ce-null", "heat map, cross-entropy, null class", ENTROPY),
     Row(
         "heatmap-ce-placement",
