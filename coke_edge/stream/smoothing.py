@@ -54,54 +54,65 @@ class Smoother:
         if time is None:
             self._filters = {}
             return tuple(keypoints for _, keypoints in seen)
-        self._filters = {
-            number: self._filters.get(number) or Filter(self._settings, len(keypoints))
-            for number, keypoints in seen
-        }
-        return tuple(
-            dataclasses.replace(keypoints, xy=self._filters[number](keypoints, time))
-            for number, keypoints in seen
-        )
+        self._filters = {number: self._filters.get(number) or Filter(self._settings) for number, _ in seen}
+        return tuple(smoothed(keypoints, self._filters[number], time) for number, keypoints in seen)
 
 
 class Filter:
-    """The state of one object's K keypoints."""
+    """The state of one object's R places: those of its K keypoints, and where hidden ones are placed, of these too."""
 
-    def __init__(self, settings: OneEuro, count: int) -> None:
+    def __init__(self, settings: OneEuro) -> None:
         self._settings = settings
-        self._xy = np.full((count, 2), np.nan)  # x̂
-        self._raw = np.full((count, 2), np.nan)  # the last x
-        self._velocity = np.zeros((count, 2))  # pixels per second, low-passed
-        self._time = np.full(count, np.nan)  # when each was seen last
+        self._xy = self._raw = np.empty((0, 2))  # x̂, and the last x
+        self._velocity = np.empty((0, 2))  # pixels per second, low-passed
+        self._time = np.empty(0)  # when each was seen last
         self._last = np.nan  # the last frame
 
-    def __call__(self, keypoints: Keypoints, time: float) -> Vector:
-        """The smoothed places [K, 2]; NaN where there is no peak."""
-        settings, here = self._settings, keypoints.found
+    def __call__(self, places: Vector, visible: Vector, size: float, time: float) -> Vector:
+        """The smoothed places [R, 2], NaN where there is no peak: P(visible) [R], the object's size in pixels."""
+        if len(self._xy) != len(places):
+            self._start(len(places))
+        settings, here = self._settings, np.asarray(np.isfinite(places).all(axis=1))
         step = time - self._time
         go_on = here & (step > 0) & ((self._time == self._last) | (step <= settings.hold))
         start = here & ~go_on
         dt = np.where(go_on, step, 1.0)[:, None]
-        velocity = np.where(go_on[:, None], (keypoints.xy - self._raw) / dt, 0.0)
+        velocity = np.where(go_on[:, None], (places - self._raw) / dt, 0.0)
         self._velocity = np.where(
             go_on[:, None],
             self._velocity + alpha(settings.speed_cutoff, dt) * (velocity - self._velocity),
             np.where(start[:, None], 0.0, self._velocity),
         )
-        moved = self._xy + alpha(self._cutoff(keypoints), dt) * (keypoints.xy - self._xy)
-        self._xy = np.where(go_on[:, None], moved, np.where(start[:, None], keypoints.xy, self._xy))
-        self._raw = np.where(here[:, None], keypoints.xy, self._raw)
+        moved = self._xy + alpha(self._cutoff(visible, size), dt) * (places - self._xy)
+        self._xy = np.where(go_on[:, None], moved, np.where(start[:, None], places, self._xy))
+        self._raw = np.where(here[:, None], places, self._raw)
         self._time = np.where(here, time, self._time)
         self._last = time
         return np.where(here[:, None], self._xy, np.nan)
 
-    def _cutoff(self, keypoints: Keypoints) -> Vector:
-        """fc [K, 1] in Hz."""
+    def _start(self, count: int) -> None:
+        self._xy = self._raw = np.full((count, 2), np.nan)
+        self._velocity = np.zeros((count, 2))
+        self._time = np.full(count, np.nan)
+
+    def _cutoff(self, visible: Vector, size: float) -> Vector:
+        """fc [R, 1] in Hz."""
         settings = self._settings
-        speed = np.linalg.norm(self._velocity, axis=1) / object_size(keypoints)
-        visible = np.where(np.isnan(keypoints.visible), 1.0, keypoints.visible)
-        share = settings.hidden + (1 - settings.hidden) * visible
+        speed = np.linalg.norm(self._velocity, axis=1) / size
+        share = settings.hidden + (1 - settings.hidden) * np.where(np.isnan(visible), 1.0, visible)
         return np.asarray(((settings.min_cutoff + settings.beta * speed) * share)[:, None])
+
+
+def smoothed(keypoints: Keypoints, filtered: Filter, time: float) -> Keypoints:
+    """An object with its places smoothed: where each keypoint is if visible, and where if hidden, each for itself.
+
+    A keypoint that vanishes behind something, or comes out, so goes from one steady place to the other at once.
+    """
+    states = [keypoints.xy] if keypoints.hidden_xy is None else [keypoints.xy, keypoints.hidden_xy]
+    visible = np.tile(keypoints.visible, len(states))
+    places = filtered(np.concatenate(states), visible, object_size(keypoints), time)
+    xy, *hidden = places.reshape(len(states), -1, 2)
+    return dataclasses.replace(keypoints, xy=xy, hidden_xy=hidden[0] if hidden else None)
 
 
 def alpha(cutoff: float | Vector, dt: Vector) -> Vector:
@@ -111,5 +122,5 @@ def alpha(cutoff: float | Vector, dt: Vector) -> Vector:
 
 def object_size(keypoints: Keypoints) -> float:
     """The longer side of the box around all keypoints, in pixels; at least one."""
-    found = keypoints.xy[keypoints.found]
+    found = keypoints.places[keypoints.found]
     return max(1.0, float(np.ptp(found, axis=0).max())) if len(found) else 1.0

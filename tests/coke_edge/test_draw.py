@@ -53,6 +53,17 @@ def test_hidden_markers_are_hollow() -> None:
     assert (out[140:160, 50:70] != 128).any()
 
 
+def test_what_is_most_likely_hidden_is_drawn_where_it_is_if_hidden() -> None:
+    elsewhere = np.array([[20.0, 20.0], [60.0, 60.0], [20.0, 180.0]])
+    out = draw(FRAME, keypoints(visible=np.array([1.0, 0.1, 0.4]), hidden_xy=elsewhere))
+    changed = (out != FRAME).any(-1)
+    assert changed[50:70, 50:70].any()  # right_hand: hidden
+    assert not changed[140:160, 50:70].any()
+    assert distance(out, (230, 150), LEFT) < 3  # left_hand: visible
+    assert changed[30:50, 140:160].any()  # head: hidden, but not so sure
+    assert not changed[170:190, 10:30].any()
+
+
 def test_missing_keypoints_are_left_out() -> None:
     missing = keypoints(xy=np.full((3, 2), np.nan))
     assert np.array_equal(draw(FRAME, missing, names=True), FRAME)

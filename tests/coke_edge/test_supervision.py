@@ -79,6 +79,13 @@ def test_from_0_29_on(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(to_supervision([]).xy) == 0
 
 
+def test_a_hidden_keypoint_stands_where_it_is_if_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, New)
+    elsewhere = np.array([[50.0, 60.0], [np.nan, np.nan], [70.0, 80.0]])
+    found = to_supervision([dataclasses.replace(keypoints(), hidden_xy=elsewhere)])
+    assert found.xy.tolist() == [[[1.5, 2.5], [0, 0], [70, 80]]]
+
+
 def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "supervision", None)
     with pytest.raises(CokeError, match="pip install supervision"):

@@ -84,6 +84,22 @@ def test_hidden_points_are_smoothed_more_and_uncalibrated_ones_like_visible_ones
     assert np.array_equal(smoothed(places, visible=(nan, nan, nan)), rough)
 
 
+def test_a_hidden_keypoints_place_is_smoothed_like_any() -> None:
+    """Each of the two states has a filter of its own, so that what vanishes goes to a steady place at once."""
+    places, elsewhere = jittering(), [xy + 50 for xy in jittering(sigma=3.0)]
+    hidden = (1.0, 0.1, 1.0)
+    smoother, out = Smoother(), []
+    for t, (xy, other) in enumerate(zip(places, elsewhere, strict=True)):
+        one = dataclasses.replace(at(xy, hidden), hidden_xy=other)
+        out.append(smoother([(0, one)], t / RATE)[0])
+    for state, alone in (("xy", places), ("hidden_xy", elsewhere)):
+        found = np.array([getattr(one, state) for one in out])
+        expected = smoothed(alone, visible=hidden)  # but for the object's size, which is that of its places
+        assert np.abs(found - expected).max() < 0.5 < np.abs(found - alone).max() / 5
+    assert np.array_equal(out[-1].places[1], out[-1].hidden_xy[1])
+    assert np.array_equal(out[-1].places[0], out[-1].xy[0])
+
+
 def test_a_missing_point_stays_missing_and_goes_on_or_starts_anew() -> None:
     gone = PLACES.copy()
     gone[1] = np.nan

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 
@@ -50,6 +51,10 @@ def test_hidden_points_keep_the_box_and_never_widen_it() -> None:
     low = SQUARE + np.array([[0, 0], [0, 0], [0, 500], [0, 500]])
     assert next_box(seen(low, half), last, EXACT).tolist() == last.tolist()
     assert next_box(seen(SQUARE, half), None, EXACT)[3] < 150
+    up = dataclasses.replace(
+        seen(low, half), hidden_xy=SQUARE * [1, 0] + [0, 120]
+    )  # where they are if hidden
+    assert next_box(up, last, EXACT)[3] < 150
 
 
 def test_points_in_a_row_and_missing_ones() -> None:
