@@ -35,9 +35,10 @@ class Keypoints:
     box: Vector  # [4] x0, y0, x1, y1 of the region that was searched
     # [K, M, 2] all places where it may be seen, best first, NaN where there are fewer; None if M = 1
     alternatives: Vector | None = None
-    hidden_xy: Vector | None = (
-        None  # [K, 2] where each is if it is hidden; None if the model does not place hidden ones
-    )
+    # [K, 2] where each is if it is hidden; None if the model does not place hidden ones
+    hidden_xy: Vector | None = None
+    # [K] which stand at `hidden_xy`; None: those with P(visible) below ELSEWHERE_BELOW. Smoothing remembers it.
+    elsewhere: NDArray[np.bool_] | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -57,9 +58,16 @@ class Keypoints:
     @functools.cached_property
     def places(self) -> Vector:
         """[K, 2] where each keypoint is: `hidden_xy` of those that are most likely hidden, `xy` of the others."""
+        return (
+            self.xy if self.hidden_xy is None else np.where(self.displaced[:, None], self.hidden_xy, self.xy)
+        )
+
+    @property
+    def displaced(self) -> NDArray[np.bool_]:
+        """[K] which keypoints stand at `hidden_xy`; none, if the model does not place hidden ones."""
         if self.hidden_xy is None:
-            return self.xy
-        return np.where((self.visible < ELSEWHERE_BELOW)[:, None], self.hidden_xy, self.xy)
+            return np.zeros(len(self), dtype=bool)
+        return np.asarray(self.visible < ELSEWHERE_BELOW) if self.elsewhere is None else self.elsewhere
 
     def __len__(self) -> int:
         return len(self.names)
@@ -67,7 +75,8 @@ class Keypoints:
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON: the box, and for each keypoint its name and numbers, None for what is NaN.
 
-        `hidden_x` and `hidden_y` are there if the model places hidden keypoints.
+        If the model places hidden keypoints, `hidden_x` and `hidden_y` are there, and `elsewhere` says whether that is
+        the likelier place.
         """
         return {
             "box": self.box.tolist(),
@@ -86,10 +95,11 @@ class Keypoints:
             ],
         }
 
-    def _hidden_place(self, k: int) -> dict[str, float | None]:
+    def _hidden_place(self, k: int) -> dict[str, float | bool | None]:
         if self.hidden_xy is None:
             return {}
-        return {"hidden_x": number(self.hidden_xy[k, 0]), "hidden_y": number(self.hidden_xy[k, 1])}
+        x, y = number(self.hidden_xy[k, 0]), number(self.hidden_xy[k, 1])
+        return {"hidden_x": x, "hidden_y": y, "elsewhere": bool(self.displaced[k])}
 
     def to_coco(self) -> dict[str, Any]:
         """One object of COCO's keypoint results, less `image_id` and `category_id`.

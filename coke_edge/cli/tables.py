@@ -15,7 +15,10 @@ TIMED = "from the decoded frame in memory to its keypoints (crop, network, head,
 
 
 def keypoint_table(keypoints: Keypoints, title: str) -> Table:
-    """One row for each keypoint; hidden ones are dim and hollow, and all where the picture has them."""
+    """One row for each keypoint; hidden ones are dim and hollow, and all where the picture has them.
+
+    What stands at its hidden place has no similarity and clutter: those belong to where it looks most like itself.
+    """
     from rich.table import Table
     from rich.text import Text
 
@@ -26,7 +29,8 @@ def keypoint_table(keypoints: Keypoints, title: str) -> Table:
     for k, name in enumerate(keypoints.names):
         hidden = bool(keypoints.hidden[k])
         x, y = keypoints.places[k]
-        scores = (keypoints.similarity[k], keypoints.clutter[k], keypoints.visible[k])
+        here = math.nan if keypoints.displaced[k] else 1.0
+        scores = (here * keypoints.similarity[k], here * keypoints.clutter[k], keypoints.visible[k])
         cells = [cell(x, 1), cell(y, 1), *(cell(score, 2) for score in scores)]
         table.add_row(Text(f"{'○' if hidden else '●'} {name}"), *cells, style="dim" if hidden else None)
     return table

@@ -63,7 +63,7 @@ class RecordSink:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             file = self._closing.enter_context(self._path.open("ab+", buffering=0))
-            begin_line(file, self.head())
+            begin_line(file, self.head(), self._path)
         except OSError as error:
             raise StreamError(f"cannot write {self._path}: {error.strerror}") from None
         return file
@@ -109,11 +109,19 @@ def write_whole(file: BinaryIO, record: bytes) -> None:
         raise
 
 
-def begin_line(file: BinaryIO, head: bytes) -> None:
-    """Write the head into an empty file; end the last line of one that was cut off by a power cut."""
+def begin_line(file: BinaryIO, head: bytes, path: Path) -> None:
+    """Write the head into an empty file; end the last line of one that was cut off by a power cut.
+
+    Raises StreamError if the file begins with another head: its rows would not fit under it.
+    """
     if file.seek(0, os.SEEK_END) == 0:
         write_whole(file, head)
         return
+    file.seek(0)
+    if file.read(len(head)) != head:
+        raise StreamError(
+            f"{path} has other columns than are written now: move it away, or name another file"
+        )
     file.seek(-1, os.SEEK_END)
     if file.read(1) != b"\n":
         write_whole(file, b"\n")

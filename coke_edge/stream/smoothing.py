@@ -18,7 +18,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from coke_edge.keypoints import Keypoints
+from coke_edge.keypoints import ELSEWHERE_BELOW, Keypoints
 from coke_edge.stream.region import Seen
 
 Vector = NDArray[np.float64]
@@ -33,6 +33,8 @@ class OneEuro:
     speed_cutoff: float = 1.0  # f_v, Hz, the paper's
     hidden: float = 0.3  # h, the share of the cut-off that a point with P(visible) = 0 has
     hold: float = 0.25  # seconds that a keypoint may be missing and still go on from where it was
+    gone: float = 0.2  # below this P(visible) a keypoint goes to where it is if hidden …
+    back: float = 0.4  # … and from this one on back to where it is if visible
 
 
 class Smoother:
@@ -44,37 +46,72 @@ class Smoother:
 
     def __init__(self, settings: OneEuro | None = None) -> None:
         self._settings = settings or OneEuro()
-        self._filters: dict[int, Filter] = {}
+        self._time = -math.inf
+        self._objects: dict[int, Smoothed] = {}
 
     def __call__(self, seen: Sequence[Seen], time: float | None) -> tuple[Keypoints, ...]:
         """The objects with their places smoothed, given the frame's time in seconds.
 
         Frames without a time are pictures, not a film: they pass as they are.
         """
+        if time is None or time <= self._time:
+            self._objects = {}
         if time is None:
-            self._filters = {}
             return tuple(keypoints for _, keypoints in seen)
-        self._filters = {number: self._filters.get(number) or Filter(self._settings) for number, _ in seen}
-        return tuple(smoothed(keypoints, self._filters[number], time) for number, keypoints in seen)
+        self._time = time
+        self._objects = {
+            number: self._objects.get(number) or Smoothed(self._settings, keypoints)
+            for number, keypoints in seen
+        }
+        return tuple(self._objects[number](keypoints, time) for number, keypoints in seen)
+
+
+class Smoothed:
+    """One object: the filter of its places, and which of its keypoints stand where they are if hidden.
+
+    Seen and hidden place of a keypoint are smoothed each for itself, so that what vanishes behind something, or comes
+    out, goes from one steady place to the other at once; and it goes only when P(visible) has left a band, since the
+    two may lie far apart.
+    """
+
+    def __init__(self, settings: OneEuro, first: Keypoints) -> None:
+        self._settings = settings
+        self._elsewhere = first.visible < ELSEWHERE_BELOW
+        self._filter = Filter(settings, len(states(first)) * len(first))
+
+    def __call__(self, keypoints: Keypoints, time: float) -> Keypoints:
+        """The same keypoints at their smoothed places."""
+        visible, both = keypoints.visible, states(keypoints)
+        self._elsewhere = visible < np.where(self._elsewhere, self._settings.back, self._settings.gone)
+        size = object_size(dataclasses.replace(keypoints, elsewhere=self._elsewhere))
+        places = self._filter(np.concatenate(both), np.tile(visible, len(both)), size, time)
+        xy, *hidden = places.reshape(len(both), -1, 2)
+        if not hidden:
+            return dataclasses.replace(keypoints, xy=xy)
+        return dataclasses.replace(keypoints, xy=xy, hidden_xy=hidden[0], elsewhere=self._elsewhere)
+
+
+def states(keypoints: Keypoints) -> list[Vector]:
+    """Where the keypoints [K, 2] are if visible and, from a model that says it, where if hidden."""
+    return [keypoints.xy] if keypoints.hidden_xy is None else [keypoints.xy, keypoints.hidden_xy]
 
 
 class Filter:
     """The state of one object's R places: those of its K keypoints, and where hidden ones are placed, of these too."""
 
-    def __init__(self, settings: OneEuro) -> None:
+    def __init__(self, settings: OneEuro, count: int) -> None:
         self._settings = settings
-        self._xy = self._raw = np.empty((0, 2))  # x̂, and the last x
-        self._velocity = np.empty((0, 2))  # pixels per second, low-passed
-        self._time = np.empty(0)  # when each was seen last
+        self._xy = np.full((count, 2), np.nan)  # x̂
+        self._raw = np.full((count, 2), np.nan)  # the last x
+        self._velocity = np.zeros((count, 2))  # pixels per second, low-passed
+        self._time = np.full(count, np.nan)  # when each was seen last
         self._last = np.nan  # the last frame
 
     def __call__(self, places: Vector, visible: Vector, size: float, time: float) -> Vector:
         """The smoothed places [R, 2], NaN where there is no peak: P(visible) [R], the object's size in pixels."""
-        if len(self._xy) != len(places):
-            self._start(len(places))
         settings, here = self._settings, np.asarray(np.isfinite(places).all(axis=1))
         step = time - self._time
-        go_on = here & (step > 0) & ((self._time == self._last) | (step <= settings.hold))
+        go_on = here & ((self._time == self._last) | (step <= settings.hold))
         start = here & ~go_on
         dt = np.where(go_on, step, 1.0)[:, None]
         velocity = np.where(go_on[:, None], (places - self._raw) / dt, 0.0)
@@ -90,29 +127,12 @@ class Filter:
         self._last = time
         return np.where(here[:, None], self._xy, np.nan)
 
-    def _start(self, count: int) -> None:
-        self._xy = self._raw = np.full((count, 2), np.nan)
-        self._velocity = np.zeros((count, 2))
-        self._time = np.full(count, np.nan)
-
     def _cutoff(self, visible: Vector, size: float) -> Vector:
         """fc [R, 1] in Hz."""
         settings = self._settings
         speed = np.linalg.norm(self._velocity, axis=1) / size
         share = settings.hidden + (1 - settings.hidden) * np.where(np.isnan(visible), 1.0, visible)
         return np.asarray(((settings.min_cutoff + settings.beta * speed) * share)[:, None])
-
-
-def smoothed(keypoints: Keypoints, filtered: Filter, time: float) -> Keypoints:
-    """An object with its places smoothed: where each keypoint is if visible, and where if hidden, each for itself.
-
-    A keypoint that vanishes behind something, or comes out, so goes from one steady place to the other at once.
-    """
-    states = [keypoints.xy] if keypoints.hidden_xy is None else [keypoints.xy, keypoints.hidden_xy]
-    visible = np.tile(keypoints.visible, len(states))
-    places = filtered(np.concatenate(states), visible, object_size(keypoints), time)
-    xy, *hidden = places.reshape(len(states), -1, 2)
-    return dataclasses.replace(keypoints, xy=xy, hidden_xy=hidden[0] if hidden else None)
 
 
 def alpha(cutoff: float | Vector, dt: Vector) -> Vector:

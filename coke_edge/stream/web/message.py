@@ -44,14 +44,17 @@ def describe(result: Result, sequence: int) -> dict[str, Any]:
 
 
 def rows(keypoints: Keypoints) -> list[dict[str, Any]]:
-    """A row of the table for each keypoint: its numbers, place and side as in the picture, and the verdict on it."""
+    """A row of the table for each keypoint: its numbers, place and side as in the picture, and the verdict on it.
+
+    What stands at its hidden place has no similarity and clutter: those belong to where it looks most like itself.
+    """
     return [
         {
             "name": row["name"],
             "x": number(keypoints.places[k, 0]),
             "y": number(keypoints.places[k, 1]),
-            "similarity": row["similarity"],
-            "clutter": row["clutter"],
+            "similarity": None if keypoints.displaced[k] else row["similarity"],
+            "clutter": None if keypoints.displaced[k] else row["clutter"],
             "visible": row["visible"],
             "hidden": row["visible"] is not None and row["visible"] < HIDDEN_BELOW,
             "side": SIDES.get(side_colour(k, keypoints.layout), "middle"),

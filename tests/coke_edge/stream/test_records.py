@@ -50,6 +50,29 @@ def test_a_point_without_a_peak_is_empty_in_a_table(tmp_path: Path, result) -> N
     put(tmp_path / "o.csv", dataclasses.replace(one, objects=(keypoints,)))
     [row] = csv.DictReader((tmp_path / "o.csv").open(newline=""))
     assert (row["x"], row["y"], row["similarity"]) == ("", "", "1.0")
+    assert row["hidden_x"] == row["hidden_y"] == row["elsewhere"] == ""
+
+
+def test_where_a_keypoint_is_if_hidden_is_in_a_table(tmp_path: Path, result) -> None:
+    one = result(0)
+    hidden = dataclasses.replace(one.objects[0], hidden_xy=np.array([[50.5, 70.0]]), visible=np.array([0.1]))
+    put(tmp_path / "o.csv", dataclasses.replace(one, objects=(hidden,)))
+    [row] = csv.DictReader((tmp_path / "o.csv").open(newline=""))
+    assert [row[key] for key in ("x", "y", "hidden_x", "hidden_y", "elsewhere")] == [
+        "5.0",
+        "7.0",
+        "50.5",
+        "70.0",
+        "True",
+    ]
+
+
+def test_rows_are_not_put_under_other_columns(tmp_path: Path, result) -> None:
+    path = tmp_path / "o.csv"
+    path.write_text("index,x,y\n0,1,2\n")
+    with pytest.raises(StreamError, match=r"o\.csv has other columns .*name another file"):
+        put(path, taken(result(0)), live=True)
+    assert path.read_text() == "index,x,y\n0,1,2\n"
 
 
 def test_coco_is_what_pycocotools_reads(tmp_path: Path, result) -> None:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from coke_edge.keypoints import Keypoints
+from coke_edge.keypoints import ELSEWHERE_BELOW, Keypoints
 from coke_edge.manifest import Keypoints2D
 from coke_edge.stream.smoothing import OneEuro, Smoother
 
@@ -98,6 +98,25 @@ def test_a_hidden_keypoints_place_is_smoothed_like_any() -> None:
         assert np.abs(found - expected).max() < 0.5 < np.abs(found - alone).max() / 5
     assert np.array_equal(out[-1].places[1], out[-1].hidden_xy[1])
     assert np.array_equal(out[-1].places[0], out[-1].xy[0])
+
+
+def test_a_keypoint_goes_to_its_hidden_place_and_back_only_beyond_the_band() -> None:
+    """It starts by the limit without a band, and a film that starts anew starts so again."""
+    smoother, settings = Smoother(), OneEuro()
+    assert settings.gone < ELSEWHERE_BELOW < settings.back
+
+    def elsewhere(time: float, visible: float) -> bool:
+        one = dataclasses.replace(at(PLACES, (1.0, visible, 1.0)), hidden_xy=PLACES + 50)
+        [out] = smoother([(0, one)], time)
+        assert np.array_equal(out.places[1], (out.hidden_xy if out.elsewhere[1] else out.xy)[1])
+        return bool(out.elsewhere[1])
+
+    probabilities = [0.29, 0.31, 0.39, 0.41, 0.31, 0.21, 0.19, 0.3, math.nan]
+    shown = [elsewhere(t / RATE, p) for t, p in enumerate(probabilities)]
+    assert shown == [True, True, True, False, False, False, True, True, False]
+    assert elsewhere(1.0, 0.1)
+    assert elsewhere(1.1, 0.35)
+    assert not elsewhere(0.0, 0.35)  # the clock ran back
 
 
 def test_a_missing_point_stays_missing_and_goes_on_or_starts_anew() -> None:

@@ -40,6 +40,8 @@ def test_a_hidden_keypoint_stands_where_the_picture_has_it(make_result) -> None:
     eye, other, _ = rows(placed)
     assert (eye["x"], eye["y"]) == tuple(seen.xy[0])
     assert (other["x"], other["y"]) == tuple(seen.xy[1] + 5.0)
+    assert (eye["similarity"], eye["clutter"]) == (seen.similarity[0], seen.clutter[0])
+    assert other["similarity"] is None is other["clutter"]  # they belong to the other place
 
 
 def test_large_pictures_are_made_smaller_and_small_ones_left() -> None:
