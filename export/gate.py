@@ -14,7 +14,7 @@ from coke_edge.export.differences import PIXEL_DIGITS, RESPONSE_DIGITS, Differen
 from coke_edge.export.expected import Expected
 from coke_edge.export.graph import serialise
 from coke_edge.export.precision.rounded import rounded
-from coke_edge.export.verdict import Limits, Pck, Verdict, Visibility, Worst
+from coke_edge.export.verdict import Hidden, Limits, Pck, Verdict, Visibility, Worst
 from coke_edge.kernels.reference import Peaks
 from coke_edge.manifest import ModelSpec
 
@@ -72,6 +72,7 @@ def compare(expected: Sequence[Expected], run: Run, spec: ModelSpec, limits: Lim
         limits=limits,
         moved=round(float((measured > 1).mean()), 4) if measured.size else 0.0,
         pck=pck(found, any(label for batch in expected for label in batch.labels)),
+        hidden=hidden(found),
         visibility=visibility(found.visible),
         worst_images=worst_images,
     )
@@ -103,6 +104,15 @@ def pck(found: Differences, annotated: bool) -> Pck | None:
     torch, graph = (round(100.0 * int(correct.sum()) / count, 3) for correct in (ours, theirs))
     lost, gained = int((ours & ~theirs).sum()), int((theirs & ~ours).sum())
     return Pck("annotations" if annotated else "torch", count, torch, graph, lost, gained)
+
+
+def hidden(found: Differences) -> Hidden | None:
+    """How far hidden places moved; None if torch reports none."""
+    distance = found.distance[:, found.visible.shape[1] :]
+    known = distance[np.isfinite(distance)]
+    if not known.size:
+        return None
+    return Hidden(int(known.size), round(float(np.median(known)), PIXEL_DIGITS))
 
 
 def visibility(change: Float) -> Visibility | None:

@@ -14,6 +14,7 @@ class Limits(msgspec.Struct, frozen=True):
     pixels: float | None = 0.05  # any keypoint's distance in crop pixels, ties apart
     median: float | None = None  # the same, of the middle keypoint …
     p99: float | None = None  # … and of the hundredth from the top
+    hidden_median: float | None = None  # the median of those that stand where they are if hidden
     response: float | None = 1e-3  # similarity and clutter responses
     ties: float | None = 0.01  # share of peaks that changed places with an equal one
     pck_drop: float = 0.1  # points of PCK, beyond what chance explains (`Pck.chance`)
@@ -22,17 +23,31 @@ class Limits(msgspec.Struct, frozen=True):
 
 # Chosen on the demo model, see benchmarks/NOTES-precision.md. The noise of 8 bits moves every keypoint a little and
 # flips a few between almost equally good places, which PCK judges: so there is no limit for the far tail there.
+# PCK has no word on hidden places, which are not annotated as such; they are few and wide, so their middle may move
+# twice as far.
 LIMITS: dict[str, Limits] = {
     "fp32": Limits(),
-    "fp16": Limits(pixels=None, median=0.1, p99=1.0, response=None, ties=None, pck_drop=0.2, visibility=0.01),
+    "fp16": Limits(
+        pixels=None,
+        median=0.1,
+        p99=1.0,
+        hidden_median=0.2,
+        response=None,
+        ties=None,
+        pck_drop=0.2,
+        visibility=0.01,
+    ),
     "int8": Limits(
-        pixels=None, median=1.0, p99=None, response=None, ties=None, pck_drop=1.0, visibility=0.05
+        pixels=None, median=1.0, hidden_median=2.0, response=None, ties=None, pck_drop=1.0, visibility=0.05
     ),
     "uint8": Limits(
-        pixels=None, median=1.0, p99=None, response=None, ties=None, pck_drop=1.0, visibility=0.05
+        pixels=None, median=1.0, hidden_median=2.0, response=None, ties=None, pck_drop=1.0, visibility=0.05
     ),
-    "fp8": Limits(pixels=None, median=2.0, p99=None, response=None, ties=None, pck_drop=1.0, visibility=0.05),
+    "fp8": Limits(
+        pixels=None, median=2.0, hidden_median=4.0, response=None, ties=None, pck_drop=1.0, visibility=0.05
+    ),
 }
+ENOUGH = 10  # hidden keypoints: fewer have no median to speak of
 
 
 class Worst(msgspec.Struct, frozen=True):
@@ -67,6 +82,13 @@ class Pck(msgspec.Struct, frozen=True):
         return 100 * math.sqrt(self.lost + self.gained) / self.keypoints
 
 
+class Hidden(msgspec.Struct, frozen=True):
+    """How far the keypoints moved that torch places where they are if hidden, crop pixels."""
+
+    keypoints: int
+    median: float
+
+
 class Visibility(msgspec.Struct, frozen=True):
     """How far P(visible) moved."""
 
@@ -98,6 +120,7 @@ class Verdict(msgspec.Struct, frozen=True):
     limits: Limits
     moved: float = 0.0  # share of the compared keypoints that lie more than a crop pixel off
     pck: Pck | None = None  # None if no keypoint counts
+    hidden: Hidden | None = None  # None if no keypoint stands at a hidden place
     visibility: Visibility | None = None  # None if the model is not calibrated
     worst_images: tuple[Worst, ...] = ()  # the images whose keypoints moved farthest, the worst first
     kept: tuple[str, ...] = ()  # layers left in higher precision
@@ -118,6 +141,15 @@ class Verdict(msgspec.Struct, frozen=True):
         for key, most in (("median", limit.median), ("p99", limit.p99)):
             if exceeds(self.pixels[key], most):
                 sentences.append(f"the {key} distance is {self.pixels[key]:g} px (limit {most:g} px)")
+        if (
+            self.hidden
+            and self.hidden.keypoints >= ENOUGH
+            and exceeds(self.hidden.median, limit.hidden_median)
+        ):
+            sentences.append(
+                f"the median distance of {self.hidden.keypoints} hidden keypoints is {self.hidden.median:g} px "
+                f"(limit {limit.hidden_median:g} px)"
+            )
         if exceeds(self.response_max, limit.response):
             sentences.append(f"responses differ by {self.response_max:g} (limit {limit.response:g})")
         if limit.ties is not None and elsewhere > limit.ties * self.peaks:

@@ -16,11 +16,11 @@ from coke_edge.export.crops import Crop, Label
 from coke_edge.export.expected import Expected, decoded, torch_results
 from coke_edge.export.gate import compare, onnx_runtime, require
 from coke_edge.export.graph import build_graph, serialise
-from coke_edge.export.verdict import LIMITS, Limits, Pck
+from coke_edge.export.verdict import LIMITS, Hidden, Limits, Pck
 from coke_edge.kernels import reference
 from coke_edge.kernels.reference import Peaks, ScoreMaps
 from coke_edge.kernels.spec import HeadSpec
-from coke_edge.manifest import InputSpec, Keypoints2D, ModelSpec, VisibilitySpec
+from coke_edge.manifest import EvidenceSpec, InputSpec, Keypoints2D, ModelSpec, VisibilitySpec
 from coke_edge.train.checkpoint import Checkpoint
 
 SPEC = ModelSpec(
@@ -207,6 +207,39 @@ def test_visibility_is_held_against_torch(checkpoint: Checkpoint, score: Any) ->
     assert 0.05 < verdict.visibility.mean <= verdict.visibility.max < 1
     assert "P(visible) changes by" in verdict.failures()[0]
     assert verdict_of(expected, actual, checkpoint.spec).visibility is None
+
+
+def test_hidden_places_are_held_against_torch_where_annotations_say_nothing(score: Any) -> None:
+    """All keypoints judged hidden, all annotated: PCK is that of the first maps alone."""
+    never = VisibilitySpec(0.0, 0.0, 0.0, (-1e3,) * 3, EvidenceSpec(8.0, 1, 0.07, hidden=-8.0))
+    spec = msgspec.structs.replace(SPEC, visibility=never, hidden_maps=True)
+    expected = expected_of(np.concatenate([score, score[:, ::-1]], axis=1))
+    places = decoded(expected.peaks, spec).xy[:, :3]
+    expected = expected._replace(labels=[Label(xy, np.ones(3, bool), 50.0, 0.2) for xy in places])
+    good = compare([expected], lambda images: copy(expected.peaks), spec, LIMITS["int8"])
+    assert good.passed
+    assert good.hidden == Hidden(12, 0.0)
+    moved = copy(expected.peaks)
+    moved.index[:, 3:] = (moved.index[:, 3:] + 48) % 96  # 32 px
+    bad = compare([expected], lambda images: moved, spec, LIMITS["int8"])
+    assert bad.pck is not None
+    assert bad.pck.drop == 0
+    assert "the median distance of 12 hidden keypoints is 32 px (limit 2 px)" in bad.failures()
+    few = compare([cut(expected, 3)], lambda images: Peaks(*(v[:3] for v in moved)), spec, LIMITS["int8"])
+    assert few.hidden == Hidden(9, 32.0)
+    assert not any("hidden keypoints" in sentence for sentence in few.failures())
+    assert verdict_of(expected_of(score), expected_of(score).peaks, SPEC).hidden is None
+
+
+def cut(expected: Expected, count: int) -> Expected:
+    """The first crops."""
+    return Expected(
+        expected.names[:count],
+        expected.images[:count],
+        Peaks(*(values[:count] for values in expected.peaks)),
+        expected.score[:count],
+        expected.labels[:count],
+    )
 
 
 def test_the_worst_images_are_named(checkpoint: Checkpoint, score: Any) -> None:
