@@ -68,8 +68,8 @@ def steadiness(tracks: Sequence[Track], settings: OneEuro | None) -> Steadiness:
 
 def covered(scenes: list[Scene], occluders: str) -> list[Scene]:
     """The same pictures with occluders on their objects. Raises DataError as `Occluders` does."""
-    from coke_edge.train.occlusion_levels import box_region, occlude
     from coke_edge.train.occluders import Occluders
+    from coke_edge.train.occlusion_levels import box_region, occlude
 
     drawn, rng = Occluders(occluders), np.random.default_rng(0)
     return [

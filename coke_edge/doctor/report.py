@@ -11,7 +11,7 @@
     bundles    [bundle, name, targets, runs, error, backends]
                backends [backend, status, device, precision, precisions, note, missing]
     selftest   null, or [bundle, reference, passed, trials [backend, precision, verdict, reason, difference]],
-               difference: null, or median, mean, max, response_max, elsewhere, keypoints
+               difference: null, or median, mean, max, response_max, visible_mean, elsewhere, keypoints
 
 A finding and an entry of `missing` is `what`, a sentence, and `command`, which mends it, or null. Sizes are bytes,
 a capability of 87 is 8.7. Keys are added and never renamed.

@@ -20,9 +20,9 @@ from coke_edge.stream.images import read_image
 
 
 def detect(bundle: str, backend: str, precision: str) -> dict[str, Any]:
-    """The keypoints in the packaged picture: xy in crop pixels [K, 2], similarity and clutter [K].
+    """The keypoints in the packaged picture: xy in crop pixels [K, 2], similarity, clutter and P(visible) [K].
 
-    None stands for what was not found. Raises CokeError if the bundle or the backend cannot be used.
+    None stands for what was not found or is not known. Raises CokeError if the bundle or the backend cannot be used.
     """
     detector = Detector(bundle, backend, precision=precision)
     assets = resources.files("coke_edge.assets")
@@ -37,6 +37,7 @@ def detect(bundle: str, backend: str, precision: str) -> dict[str, Any]:
         "xy": numbers(keypoints.xy * scale),
         "similarity": numbers(keypoints.similarity),
         "clutter": numbers(keypoints.clutter),
+        "visible": numbers(keypoints.visible),
     }
 
 

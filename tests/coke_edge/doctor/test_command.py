@@ -56,7 +56,7 @@ def test_all_is_there_but_the_engine(doctor) -> None:
 
 
 def test_selftest(doctor) -> None:
-    found = {"names": ["a"], "xy": [[1.0, 2.0]], "similarity": [0.9], "clutter": [0.1]}
+    found = {"names": ["a"], "xy": [[1.0, 2.0]], "similarity": [0.9], "clutter": [0.1], "visible": [0.8]}
     good, other = (Output(0, json.dumps(found | {"xy": [[x, 2.0]]})) for x in (1.0, 9.0))
     agreed = doctor("thor", "--selftest", packages=PACKAGES, trials={"onnxruntime": good, "tensorrt": good})
     assert agreed.exit_code == 0

@@ -19,7 +19,9 @@ PACKAGES = {name: {"version": "10.13.3", "error": None} for name in ("tensorrt",
 
 def prints(shift: float) -> Output:
     found = {"names": ["a", "b"], "xy": [[1.0 + shift, 2.0], [30.0 + shift, 40.0]]}
-    return Output(0, json.dumps(found | {"similarity": [0.9, 0.8], "clutter": [0.1, 0.2]}) + "\n")
+    return Output(
+        0, json.dumps(found | {"similarity": [0.9, 0.8], "clutter": [0.1, 0.2], "visible": [0.8, 0.1]}) + "\n"
+    )
 
 
 @pytest.fixture

@@ -39,5 +39,11 @@ def test_the_process_prints_one_object(bundle_path: Path) -> None:
         )
         return printed
 
-    assert run(str(bundle_path), "onnxruntime", "fp32").keys() == {"names", "xy", "similarity", "clutter"}
+    assert run(str(bundle_path), "onnxruntime", "fp32").keys() == {
+        "names",
+        "xy",
+        "similarity",
+        "clutter",
+        "visible",
+    }
     assert "there is no backend 'magic'" in str(run(str(bundle_path), "magic", "fp32")["error"])
