@@ -121,12 +121,17 @@ def contact_sheet(
 def tile(
     evaluation: Evaluation, dataset: KeypointDataset, index: int, text: str, cache: ImageCache
 ) -> NDArray[np.uint8]:
-    """One object of a contact sheet, uint8 [TILE, TILE, 3]."""
+    """One object of a contact sheet, uint8 [TILE, TILE, 3].
+
+    Keypoints are joined to where their error is measured: visible ones in the first map, others at their place.
+    """
     predictions = evaluation.predictions
     sample = predictions.samples[index]
     affine = box_to_crop(sample.box, TILE, TILE, TILE_MARGIN)
     picture = np.array(crop(cache.read(sample.image), affine, TILE_INPUT))
-    found, truth = transform(affine, predictions.places[index]), transform(affine, sample.keypoints)
+    seen = (np.asarray(sample.visibility) == VISIBLE)[:, None]
+    found = transform(affine, np.where(seen, predictions.xy[index], predictions.places[index]))
+    truth = transform(affine, sample.keypoints)
     for a, b in dataset.keypoints.skeleton:
         if np.isfinite(found[[a, b]]).all():
             cv2.line(picture, pixel(found[a]), pixel(found[b]), WHITE, 1, cv2.LINE_AA)
@@ -154,13 +159,17 @@ def pixel(point: Float) -> tuple[int, int]:
 
 
 def write_predictions(path: Path, evaluation: Evaluation, dataset: KeypointDataset) -> None:
-    """One JSON object per line and object: truth, prediction and error of every keypoint, None for NaN."""
+    """One JSON object per line and object: truth, prediction and error of every keypoint, None for NaN.
+
+    `found` is where the first map has a keypoint, `place` where it stands: where it is if hidden, if the model says that
+    and it is the likelier place. The error is that of `found` if the keypoint is visible, else that of `place`.
+    """
     predictions = evaluation.predictions
     distance, length, _ = measured(predictions, dataset, evaluation.include_hidden)
     lines = []
     for i, sample in enumerate(predictions.samples):
         keypoints = [
-            keypoint_row(name, sample, predictions.xy[i, k], predictions.visible[i, k], distance[i, k], k)
+            keypoint_row(name, sample, predictions, distance, (i, k))
             for k, name in enumerate(predictions.names)
         ]
         row = {
@@ -175,18 +184,19 @@ def write_predictions(path: Path, evaluation: Evaluation, dataset: KeypointDatas
 
 
 def keypoint_row(
-    name: str, sample: Sample, found: Float, visible: float, error: float, k: int
+    name: str, sample: Sample, predictions: Predictions, distance: Float, at: tuple[int, int]
 ) -> dict[str, Any]:
-    """One keypoint of `predictions.jsonl`."""
+    """One keypoint of `predictions.jsonl`: `at` is the object's index and the keypoint's."""
     return {
         "name": name,
-        "truth": rounded(sample.keypoints[k]),
+        "truth": rounded(sample.keypoints[at[1]]),
         "truth_visibility": {UNLABELLED: "unlabelled", HIDDEN: "hidden", VISIBLE: "visible"}[
-            int(sample.visibility[k])
+            int(sample.visibility[at[1]])
         ],
-        "found": rounded(found),
-        "visible": number(visible),
-        "error_px": number(error),
+        "found": rounded(predictions.xy[at]),
+        "place": rounded(predictions.places[at]),
+        "visible": number(predictions.visible[at]),
+        "error_px": number(distance[at]),
     }
 
 

@@ -76,7 +76,10 @@ def score(
 def measured(
     predictions: Predictions, dataset: KeypointDataset, include_hidden: bool = False
 ) -> tuple[Float, Float, NDArray[np.bool_]]:
-    """Distances [n, K] in px, normalising lengths [n] in px, and which keypoints [n, K] count."""
+    """Distances [n, K] in px, normalising lengths [n] in px, and which keypoints [n, K] count.
+
+    A visible keypoint is measured where the first map has it, a hidden one at its place.
+    """
     samples = predictions.samples
     truth = truth_of(samples)
     length = metrics.lengths(
@@ -89,7 +92,8 @@ def measured(
     mask = metrics.counted(flags_of(samples), length, include_hidden or dataset.counts_hidden)
     mask &= ~np.isin(dataset.keypoints.names, dataset.unscored)
     mask &= covered_flags(samples) == UNLABELLED
-    return metrics.distances(predictions.xy, truth), length, mask
+    seen = (flags_of(samples) == VISIBLE)[..., None]
+    return metrics.distances(np.where(seen, predictions.xy, predictions.places), truth), length, mask
 
 
 def covered_pck(

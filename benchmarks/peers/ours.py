@@ -35,7 +35,7 @@ class Ours:
     def stages(self, frame: Image, box: ArrayLike) -> tuple[Float, dict[str, float]]:
         """See `Contestant`."""
         objects, parts = self._detector.stages(frame, [box])
-        return objects[0].xy, parts
+        return objects[0].places, parts
 
 
 def precisions(bundle: Bundle) -> list[str]:

@@ -11,6 +11,7 @@ import numpy as np
 from coke_edge.manifest import VisibilitySpec
 from coke_edge.train.data.sample import HIDDEN, UNLABELLED
 from coke_edge.train.evaluate import evaluate
+from coke_edge.train.scoring import measured, truth_of
 
 
 def test_a_swap_of_left_and_right_is_wrong_unless_forgiven(world, detector_of):
@@ -47,3 +48,16 @@ def test_visibility_is_scored_where_the_data_set_marks_it(world, detector_of):
     spec = msgspec.structs.replace(world.spec, visibility=first_hidden)
     assert evaluate(detector_of(world, spec), dataset, progress=False).visibility_auroc == 1
     assert np.isnan(evaluate(detector_of(world), dataset, progress=False).visibility_auroc)
+
+
+def test_a_hidden_keypoint_is_measured_at_its_place_and_a_visible_one_in_the_first_map(world, detector_of):
+    flags = np.array([HIDDEN, 2, 2, 2], np.uint8)
+    samples = [dataclasses.replace(s, visibility=flags) for s in world.dataset.samples]
+    dataset = dataclasses.replace(world.dataset, samples=samples)
+    found = evaluate(detector_of(world), dataset, progress=False).predictions
+    placed = dataclasses.replace(found, places=found.xy + 30.0)
+    distance, _, mask = measured(placed, dataset, include_hidden=True)
+    np.testing.assert_allclose(distance[:, 1:], measured(found, dataset)[0][:, 1:])
+    np.testing.assert_allclose(distance[:, 0], np.hypot(*(placed.places - truth_of(samples))[:, 0].T))
+    assert mask[:, 0].all()
+    assert not measured(placed, dataset)[2][:, 0].any()
