@@ -20,7 +20,7 @@ from coke_edge.train import metrics
 from coke_edge.train.data.images import ImageCache
 from coke_edge.train.data.sample import HIDDEN, UNLABELLED, VISIBLE, KeypointDataset, Sample
 from coke_edge.train.evaluation import Evaluation
-from coke_edge.train.predictions import CACHE_BYTES
+from coke_edge.train.predictions import CACHE_BYTES, Predictions
 from coke_edge.train.scoring import measured
 
 CURVE_END = 2.5  # × the usual threshold
@@ -161,8 +161,8 @@ def pixel(point: Float) -> tuple[int, int]:
 def write_predictions(path: Path, evaluation: Evaluation, dataset: KeypointDataset) -> None:
     """One JSON object per line and object: truth, prediction and error of every keypoint, None for NaN.
 
-    `found` is where the first map has a keypoint, `place` where it stands: where it is if hidden, if the model says that
-    and it is the likelier place. The error is that of `found` if the keypoint is visible, else that of `place`.
+    `found` is where the first map has a keypoint, `place` where it stands: where it is if hidden, if the model says
+    that and it is the likelier place. The error is that of `found` if the keypoint is visible, else that of `place`.
     """
     predictions = evaluation.predictions
     distance, length, _ = measured(predictions, dataset, evaluation.include_hidden)

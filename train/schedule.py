@@ -16,7 +16,7 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             rate = recipe.backbone_lr if name.startswith("backbone.") else recipe.lr
-            plain = parameter.ndim < 2 or name.startswith("keypoint_bank.")
+            plain = parameter.ndim < 2 or name.startswith(("keypoint_bank.", "hidden_bank."))
             groups.setdefault((rate, 0.0 if plain else recipe.weight_decay), []).append(parameter)
     return torch.optim.AdamW(
         [{"params": p, "lr": lr, "peak_lr": lr, "weight_decay": decay} for (lr, decay), p in groups.items()],

@@ -69,7 +69,7 @@ class TrainState:
             **prefixed("model.", self.best_guess.state_dict()),
             **prefixed("plain.", self.model.state_dict()),
             "averaged.steps": torch.tensor(self.averaged.steps),
-            **flatten_optimizer(self.optimizer),
+            **flatten_optimizer(self.optimizer, self.model),
         }
         save_checkpoint(path, tensors, Description(spec, recipe, training, dataclasses.asdict(self.progress)))
 
@@ -104,7 +104,7 @@ class TrainState:
                 f"the weights in {path} do not fit the data set's keypoints: has it changed since the run began?"
             ) from error
         self.averaged.steps = int(tensors["averaged.steps"])
-        restore_optimizer(self.optimizer, tensors)
+        restore_optimizer(self.optimizer, self.model, tensors)
         self.progress = Progress(**description.progress)
 
 
@@ -118,18 +118,32 @@ def unprefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
 
 
-def flatten_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimiser's tensors by parameter number; its settings come from the recipe."""
-    state = optimizer.state_dict()["state"]
-    return {f"optimizer.{i}.{k}": v for i, entry in state.items() for k, v in entry.items()}
+def flatten_optimizer(optimizer: torch.optim.Optimizer, model: Method) -> dict[str, Tensor]:
+    """The optimiser's tensors by the names of their parameters; its settings come from the recipe."""
+    return {
+        f"optimizer.{name}.{key}": value
+        for name, parameter in model.named_parameters()
+        for key, value in optimizer.state.get(parameter, {}).items()
+    }
 
 
-def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Inverse of `flatten_optimizer`."""
+def restore_optimizer(optimizer: torch.optim.Optimizer, model: Method, tensors: dict[str, Tensor]) -> None:
+    """Inverse of `flatten_optimizer`. Raises BundleError if a tensor does not fit its parameter.
+
+    Files of before have numbers instead of names, in an order that has changed since for models with hidden maps.
+    """
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    numbers = {parameter: i for i, parameter in enumerate(parameters)}
+    by_name = {name: numbers[p] for name, p in model.named_parameters() if p in numbers}
     state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in unprefixed("optimizer.", tensors).items():
-        number, key = name.split(".", 1)
-        state.setdefault(int(number), {})[key] = tensor
+    for path, tensor in unprefixed("optimizer.", tensors).items():
+        name, key = path.rsplit(".", 1)
+        number = int(name) if name.isdigit() else by_name[name]
+        if tensor.ndim and tensor.shape != parameters[number].shape:
+            raise BundleError(
+                "the run was begun by another version of coke-edge: finish it there, or begin a new one"
+            )
+        state.setdefault(number, {})[key] = tensor
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
     # The fused optimiser pairs numbers by their place in memory, and a file knows one layout only.
     for parameter, entry in optimizer.state.items():

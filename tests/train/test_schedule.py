@@ -17,6 +17,7 @@ class Parts(nn.Module):
         self.backbone = nn.Conv2d(3, 4, 1)
         self.neck = nn.Conv2d(4, 4, 1)
         self.keypoint_bank = nn.Linear(4, 2, bias=False)
+        self.hidden_bank = nn.Linear(4, 2, bias=False)
         self.neck.bias.requires_grad_(False)  # type: ignore[union-attr]
 
 
@@ -29,7 +30,7 @@ def test_rates_and_decay_by_kind() -> None:
     assert found[id(model.backbone.weight)] == (1e-3, 0.1)
     assert found[id(model.backbone.bias)] == (1e-3, 0.0)
     assert found[id(model.neck.weight)] == (1e-2, 0.1)
-    assert found[id(model.keypoint_bank.weight)] == (1e-2, 0.0)
+    assert found[id(model.keypoint_bank.weight)] == found[id(model.hidden_bank.weight)] == (1e-2, 0.0)
     assert id(model.neck.bias) not in found
 
 
