@@ -112,7 +112,7 @@ def covered_sample(sample: Sample, mask: Mask) -> Sample:
     """The sample under occluders `mask` [H, W]: visible keypoints there are HIDDEN.
 
     Its meta has COVERED, uint8 [K]: the flag that a keypoint under an occluder had, UNLABELLED for the others. Such
-    keypoints are scored for visibility, never for position.
+    keypoints are scored for visibility, and for their place apart from all others.
     """
     everywhere = np.full(len(sample.visibility), VISIBLE, np.uint8)
     under = hide_covered(sample.keypoints, everywhere, mask) != VISIBLE

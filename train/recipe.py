@@ -236,6 +236,8 @@ def read_keys(file: str) -> dict[str, Any]:
         keys = msgspec.yaml.decode(path.read_bytes(), type=dict[str, Any])
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         raise CokeError(f"{file} is no YAML file of recipe keys: {' '.join(str(error).split())}.") from error
+    if len(keys) > len(Recipe.__struct_fields__) / 2:  # recorded by a run, not written by hand
+        keys = {**BEFORE, **keys}
     base = keys.pop("recipe", "edge")
     if base not in RECIPES:
         raise CokeError(f"{file} starts from the recipe {base!r}, but there are only {', '.join(RECIPES)}.")

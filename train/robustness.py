@@ -62,8 +62,8 @@ def evaluate_levels(
 ) -> list[LevelResult]:
     """Measure at every level; `options` are those of `evaluate`. Only L0 needs no `occluders`.
 
-    Keypoints under an occluder count for visibility, not for position. Raises DataError as `evaluate` does, and if an
-    occluder cannot be read.
+    Keypoints under an occluder count for visibility; their places are measured apart. Raises DataError as
+    `evaluate` does, and if an occluder cannot be read.
     """
     results = []
     for level in levels:

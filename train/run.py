@@ -44,7 +44,7 @@ def start_run(
         assert folder is not None
         with processes.together():
             train, val = load_splits(data, processes)
-        recipe = fitting(recipe, train)
+        recipe = fitting(recipe, train, say=processes.first)
         trainer = Trainer(recipe, train, val, folder, watcher=watcher, processes=processes)
         with processes.together():
             if processes.first:
@@ -81,9 +81,15 @@ def load_splits(data: str, processes: Processes) -> tuple[KeypointDataset, Keypo
         return train, dataclasses.replace(train, split="val", samples=[])
 
 
-def fitting(recipe: Recipe, train: KeypointDataset) -> Recipe:
+def fitting(recipe: Recipe, train: KeypointDataset, say: bool) -> Recipe:
     """The recipe without `placement` where hidden keypoints count: they are found like visible ones then."""
-    return msgspec.structs.replace(recipe, placement=0.0) if train.counts_hidden else recipe
+    if not (train.counts_hidden and recipe.placement):
+        return recipe
+    if say:
+        logger.warning(
+            "Hidden keypoints count in this data set and are found like visible ones: no placement."
+        )
+    return msgspec.structs.replace(recipe, placement=0.0)
 
 
 def require_empty(folder: Path) -> None:

@@ -62,7 +62,7 @@ def evaluate_model(
     """Measure a model on a data set.
 
     PCK for all keypoints and for each, visibility where the data set marks occlusion, and latency. With --occlusion the
-    same under occluders: keypoints under one are scored for visibility, not for position.
+    same under occluders: keypoints under one are scored for visibility, and for their place apart from the others.
     """
     from rich.console import Console
 

@@ -47,6 +47,7 @@ def show(result: Evaluation, console: Console) -> None:
     lines = [
         f"Median error {cell(result.median_error_px, 2)} px",
         f"Visibility AUROC {cell(result.visibility_auroc, 3)}",
+        *covered_lines(result),
         latency_sentence(result.latency_ms, result.objects),
         *left_out_lines(result),
     ]
@@ -64,6 +65,16 @@ def heading(result: Evaluation) -> str:
 def counted(result: Evaluation) -> str:
     """Which keypoints count, as an adjective."""
     return "visible and hidden" if result.include_hidden else "visible"
+
+
+def covered_lines(result: Evaluation) -> list[str]:
+    """A line for the keypoints under an occluder, which the table is not about, if there are any."""
+    if not result.covered:
+        return []
+    right = ", ".join(f"@{threshold} {cell(value, 1)}" for threshold, value in result.covered_pck.items())
+    auroc = cell(result.covered_auroc, 3)
+    noun = number(result.covered, "covered keypoint")
+    return [f"{noun}: PCK [%] {right}; AUROC of visible against covered {auroc}"]
 
 
 def left_out_lines(result: Evaluation) -> list[str]:

@@ -65,6 +65,16 @@ def test_unknown_name_lists_the_known_ones() -> None:
         make_recipe("nonsense")
 
 
+def test_a_recorded_recipe_from_before_a_key_keeps_what_was_done_then(tmp_path: Path) -> None:
+    keys = msgspec.to_builtins(make_recipe())
+    assert keys.pop("placement") > 0
+    recorded, by_hand = tmp_path / "recorded.yaml", tmp_path / "mine.yaml"
+    recorded.write_bytes(msgspec.yaml.encode(keys))
+    assert make_recipe(str(recorded)).placement == 0
+    by_hand.write_text("recipe: edge\nepochs: 3\n")
+    assert make_recipe(str(by_hand)).placement == make_recipe().placement
+
+
 def test_without_a_yaml_reader_the_missing_package_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -57,12 +57,17 @@ def test_an_unwritable_folder_is_refused_before_training(brackets: str, tmp_path
         start_run(small(), brackets, tmp_path / "file" / "run")
 
 
-def test_where_hidden_keypoints_count_they_have_no_map_of_their_own(brackets: str) -> None:
+def test_where_hidden_keypoints_count_they_have_no_map_of_their_own(
+    brackets: str, caplog: pytest.LogCaptureFixture
+) -> None:
     data = load_dataset(brackets, "train")
-    assert fitting(small(), data) == small()
+    assert fitting(small(), data, say=True) == small()
     assert small().placement > 0
     counting = dataclasses.replace(data, counts_hidden=True)
-    assert fitting(small(), counting) == msgspec.structs.replace(small(), placement=0.0)
+    assert fitting(small(), counting, say=False) == msgspec.structs.replace(small(), placement=0.0)
+    assert not caplog.messages
+    fitting(small(), counting, say=True)
+    assert [text.partition(":")[2] for text in caplog.messages] == [" no placement."]
 
 
 def test_fresh_folders_are_numbered(tmp_path: Path) -> None:

@@ -20,9 +20,9 @@ object of the record that is covered in the image. The record's others are left 
 
 Only the list, `occluder_mask` and, of our own files, `object` and `source` are read from here. Keypoints, boxes and
 viewpoints are those of PASCAL3D+'s records (`pascal3d=` is its folder; `Annotations/{cls}_imagenet/NAME.mat`, and
-`_pascal` where that is missing): a visible keypoint whose pixel an occluder covers becomes HIDDEN, so it is scored for
-visibility and not for position. A mask of another size than the record's `imgsize` belongs to another image: its
-objects are left out and counted.
+`_pascal` where that is missing): a visible keypoint whose pixel an occluder covers becomes HIDDEN: it is scored for
+visibility, and for its place apart from the visible ones. A mask of another size than the record's `imgsize` belongs
+to another image: its objects are left out and counted.
 
 `level` is L0 to L3, which is FGL0_BGL0 and so on, or a folder's own, such as FGL1_BGL3. Object coverage: 20–40 %,
 40–60 %, 60–80 %; background: 0–20 %, 20–40 %, 40–60 %. The published set is a test set: it has no other splits. A
@@ -50,7 +50,7 @@ from coke_edge.train.data.pascal3d_anchors import ANCHORS, keypoints_of
 from coke_edge.train.data.records import ObjectOptions, Record, labelled_objects, read_record
 from coke_edge.train.data.sample import KeypointDataset, NoSuchSplit, Sample, Split
 from coke_edge.train.data.spec import DatasetSpec
-from coke_edge.train.occlusion import hide_covered
+from coke_edge.train.occlusion_levels import covered_sample
 
 LEVEL = re.compile(r"L([0-3])|(FGL[0-9]_BGL[0-9])")
 SUFFIXES = (".JPEG", ".png")  # as published, as written here
@@ -142,9 +142,8 @@ def _samples(
             left_out["whose mask and image differ in size"] += 1
             continue
         for thing in labelled_objects(record, category, names, options, left_out):
-            hidden = hide_covered(thing.keypoints, thing.visibility, masked.covered)
-            points, visibility = layout.place(category, thing.keypoints, hidden)
-            yield Sample(
+            points, visibility = layout.place(category, thing.keypoints, thing.visibility)
+            sample = Sample(
                 _image_path(root / "images" / folder, name),
                 points,
                 visibility,
@@ -152,6 +151,7 @@ def _samples(
                 key=f"{folder}/{name}#{thing.number}",
                 meta={**thing.meta, "level": options.level},
             )
+            yield covered_sample(sample, masked.covered)
 
 
 def _with_one_object(record: Record, number: int, mask_file: Path) -> Record:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from coke_edge.cli.eval_tables import absent_categories, left_out_lines
+from coke_edge.cli.eval_tables import absent_categories, covered_lines, left_out_lines
 
 
 def result(keypoints: str, *categories: str, **more: Any) -> Any:
@@ -40,4 +41,12 @@ def test_what_the_figures_are_not_about() -> None:
         "3 objects left out: of the seen azimuths",
         "1 object left out: their box length is unknown",
         "No object of bottle: the mean is over the other categories",
+    ]
+
+
+def test_covered_keypoints_have_a_line_of_their_own() -> None:
+    assert covered_lines(result("a", covered=0)) == []
+    one = result("a", covered=1, covered_pck={"0.1": 12.34, "0.2": math.nan}, covered_auroc=0.9)
+    assert covered_lines(one) == [
+        "1 covered keypoint: PCK [%] @0.1 12.3, @0.2 –; AUROC of visible against covered 0.900"
     ]

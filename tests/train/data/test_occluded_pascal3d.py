@@ -11,7 +11,7 @@ from coke_edge.errors import DataError
 from coke_edge.train.data import load_dataset
 from coke_edge.train.data.check import check_dataset
 from coke_edge.train.data.occluded_pascal3d import level_folder
-from coke_edge.train.data.sample import HIDDEN, UNLABELLED, VISIBLE, NoSuchSplit
+from coke_edge.train.data.sample import COVERED, HIDDEN, UNLABELLED, VISIBLE, NoSuchSplit
 
 Make = Callable[..., Any]
 
@@ -35,6 +35,9 @@ def test_keypoints_under_an_occluder_are_hidden(make_occluded: Make, tmp_path: P
     np.testing.assert_array_equal(sample.keypoints[names.index("left_front_wheel")], (10, 20))
     assert sample.image == tmp_path / "occluded/images/carFGL1_BGL1/n0001.JPEG"
     assert sample.key == "carFGL1_BGL1/n0001#0"
+    covered = dict(zip(names, sample.meta[COVERED].tolist(), strict=True))
+    assert covered["left_front_wheel"] == VISIBLE  # but for the occluder
+    assert covered["left_back_wheel"] == UNLABELLED
     assert sample.meta["level"] == "L1"  # the folder's, whatever the file says
     assert (dataset.normaliser, dataset.marks_hidden) == ("box", True)
 
