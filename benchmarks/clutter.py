@@ -99,7 +99,7 @@ def peaks_by_rule(seen: Seen, banks: Banks, head: HeadSpec) -> dict[Rule, Peaks]
         }
         for rule in RULES:
             ruled = maps._replace(score=maps.similarity - subtracted[rule])
-            found[rule].append(torch_reference.find_peaks(ruled, 1))
+            found[rule].append(torch_reference.find_peaks(ruled, head.peaks))
     return {
         rule: Peaks(*(torch.cat(parts).numpy() for parts in zip(*batches, strict=True)))
         for rule, batches in found.items()
@@ -109,10 +109,10 @@ def peaks_by_rule(seen: Seen, banks: Banks, head: HeadSpec) -> dict[Rule, Peaks]
 def row(seen: Seen, spec: ModelSpec, rule: Rule, rows: int, full: Peaks, found: Peaks) -> tuple[str, ...]:
     """One line of the table."""
     assert spec.visibility is not None
-    xy = decoded(found, spec).xy
-    distance = np.linalg.norm(xy - decoded(full, spec).xy, axis=-1)
-    moved = float((found.index != full.index).mean())
-    xy = xy[:, : seen.flags.shape[1]]
+    before, after = decoded(full, spec), decoded(found, spec)
+    distance = np.linalg.norm(after.xy - before.xy, axis=-1)[before.reported]
+    moved = float((found.index != full.index)[..., 0][before.reported].mean())
+    xy = after.xy[:, : seen.flags.shape[1]]
     mask = metrics.counted(seen.flags, seen.length)
     miss = metrics.distances(xy, seen.truth)
     pck = [
