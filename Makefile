@@ -27,7 +27,7 @@ demo-model: $(VENV)/.dev  ## train the model that the package ships (LSP and bac
 	    --evaluation out/demo-model/test/evaluation.json
 	$(BIN)/coke-edge eval demo --data "lsp:$(DATA)/lsp" --split test
 
-fast-model: $(VENV)/.dev  ## the recipe `fast` from the demo model, as the race has it (LSP and backgrounds; 50 minutes on two cores)
+fast-model: $(VENV)/.dev  ## the recipe `fast` from the demo model (LSP and backgrounds; 50 minutes on two cores)
 	@test -d "$(DATA)/lsp" || { echo "set COKE_EDGE_DATA to the folder that holds lsp/ and backgrounds/"; exit 2; }
 	$(BIN)/coke-edge train --data "lsp:$(DATA)/lsp" --recipe fast $(DEMO_OCCLUDERS) --epochs 60 --out out/fast-model/long \
 	    --start demo --occluders 0.3 --eval-every 10
