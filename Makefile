@@ -17,13 +17,11 @@ demo-train: $(VENV)/.dev  ## generate a data set, train on it, export, evaluate,
 	$(BIN)/coke-edge eval out/demo-train/part.coke --data "coco:out/demo-train/data/annotations.json" --split test
 	$(BIN)/coke-edge detect out/demo-train/part.coke --source out/demo-train/data/images --frames 8 --sink out/demo-train/pictures
 
-demo-model: $(VENV)/.dev  ## train the model that the package ships (LSP and backgrounds in $$COKE_EDGE_DATA; 70 minutes on two cores)
+demo-model: $(VENV)/.dev  ## train the model that the package ships (LSP and backgrounds in $$COKE_EDGE_DATA; 75 minutes on one core of two)
 	@test -d "$(DATA)/lsp" || { echo "set COKE_EDGE_DATA to the folder that holds lsp/ and backgrounds/"; exit 2; }
-	$(BIN)/coke-edge train --data "lsp:$(DATA)/lsp" --recipe edge $(DEMO_OCCLUDERS) --epochs 100 --out out/demo-model/long
-	$(BIN)/coke-edge train --data "lsp:$(DATA)/lsp" --recipe edge $(DEMO_OCCLUDERS) --epochs 8 --out out/demo-model/last \
-	    --start out/demo-model/long --seed 1 --lr 3e-4 --backbone-lr 1.2e-4 --occluders 0.15
-	$(BIN)/coke-edge eval out/demo-model/last --data "lsp:$(DATA)/lsp" --split test --report out/demo-model/test
-	$(BIN)/coke-edge export out/demo-model/last -o coke_edge/assets/person.coke \
+	$(BIN)/coke-edge train --data "lsp:$(DATA)/lsp" --recipe edge $(DEMO_OCCLUDERS) --epochs 100 --out out/demo-model/run
+	$(BIN)/coke-edge eval out/demo-model/run --data "lsp:$(DATA)/lsp" --split test --report out/demo-model/test
+	$(BIN)/coke-edge export out/demo-model/run -o coke_edge/assets/person.coke \
 	    --evaluation out/demo-model/test/evaluation.json
 	$(BIN)/coke-edge eval demo --data "lsp:$(DATA)/lsp" --split test
 
