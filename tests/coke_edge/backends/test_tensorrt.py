@@ -127,15 +127,29 @@ def pixel_exact(monkeypatch: pytest.MonkeyPatch, artifact: Artifact, fake_cuda: 
 
 
 def agree(found: Peaks, expected: Peaks, tolerance: float) -> None:
-    """The same cells but where two score alike, and the same quantities there."""
-    best = np.abs(found.similarity - expected.similarity)
+    """The same cells but where two score alike, and the same quantities there.
+
+    Rounding decides whether a cell that hardly rises above its neighbours is a peak, and which of two equal peaks is
+    the last that is reported: what only one of both has must be of either kind.
+    """
+    best = np.abs(found.similarity - expected.similarity)[..., 0]
     assert np.isfinite(best).all()
     assert best.max() < tolerance
-    same = found.index == expected.index
-    assert same.mean() > 0.98
-    for name in ("clutter", "soft_clutter", "neighbourhood"):
-        ours, theirs = getattr(found, name)[same], getattr(expected, name)[same]
-        np.testing.assert_allclose(ours, theirs, atol=tolerance)
+    shared = []  # (map, rank in one, rank in the other)
+    for at in np.ndindex(found.index.shape[:2]):
+        ours, theirs = found.index[at].tolist(), expected.index[at].tolist()
+        shared += [(*at, rank, theirs.index(cell)) for rank, cell in enumerate(ours) if cell in theirs]
+        for one, other in ((found, expected), (expected, found)):
+            for rank in np.flatnonzero(~np.isin(one.index[at], other.index[at])):
+                *_, second, first = np.sort(one.neighbourhood[at][rank].ravel())
+                last = other.similarity[at].min() + tolerance
+                assert first - second < tolerance or one.similarity[at][rank] < last, (at, rank)
+    assert len(shared) > 0.98 * found.index.size
+    crop_, map_, rank, other = np.array(shared).T
+    for name in ("similarity", "clutter", "soft_clutter", "neighbourhood"):
+        values = getattr(found, name)[crop_, map_, rank]
+        others = getattr(expected, name)[crop_, map_, other]
+        np.testing.assert_allclose(values, others, atol=tolerance)
 
 
 def test_kernels_on_the_features(
@@ -176,11 +190,14 @@ def test_the_kernels_own_crops_are_within_a_grey_level(
         ours = Detector.from_backend(spec, backend).peaks(frame, whole)
     theirs = Detector.from_backend(spec, on_cpu(person)).peaks(frame, whole)
     assert np.abs(ours.similarity[..., 0] - theirs.similarity[..., 0]).max() < 0.005
-    same = (ours.index == theirs.index).all(axis=-1)[0]
-    assert same.sum() >= 10, "of 14"
+    same = (ours.index == theirs.index).all(axis=-1)[0].reshape(2, 14)  # where seen and where hidden
+    assert (same.sum(axis=1) >= 10).all(), "of 14"
     found, expected = (decode(peaks, [np.eye(2, 3)], spec)[0] for peaks in (ours, theirs))
-    assert np.abs(found.xy - expected.xy)[same].max() < spec.stride / 4, "OpenCV samples at multiples of 1/32"
-    assert np.abs(found.visible - expected.visible)[same].max() < 0.05
+    for one, other, alike in zip(
+        (found.xy, found.hidden_xy), (expected.xy, expected.hidden_xy), same, strict=True
+    ):
+        assert np.abs(one - other)[alike].max() < spec.stride / 4, "OpenCV samples at multiples of 1/32"
+    assert np.abs(found.visible - expected.visible)[same.all(axis=0)].max() < 0.05
 
 
 def test_standard_head_inside_the_engine(

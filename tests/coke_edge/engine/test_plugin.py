@@ -171,21 +171,22 @@ def test_the_launches_are_what_the_kernels_expect(
     header = json.loads(obtained.content[len(plugins.MAGIC) :].partition(b"\n")[0])
     match, peaks = header["plugins"]
     model = person.manifest.model
-    keypoints, rows = len(model.keypoints.names), len(person.banks()["clutter"])
+    maps, rows = model.maps, len(person.banks()["clutter"])
+    assert maps == 2 * len(model.keypoints.names)  # where each is, and where if it is hidden
     height, width = model.input.height // model.stride, model.input.width // model.stride
     cells, parts = height * width, match["grid"][1] - 1
     assert parts == 3
     assert match["grid"] == [-(-cells // 64), 1 + parts, "batch"]
-    assert match["numbers"] == [cells, keypoints, rows, match["numbers"][3]]
+    assert match["numbers"] == [cells, maps, rows, match["numbers"][3]]
     assert parts == -(-rows // match["numbers"][3])
-    assert peaks["grid"] == [keypoints, "batch", 1]
+    assert peaks["grid"] == [maps, "batch", 1]
     assert peaks["numbers"] == [height, width, parts, model.head.peaks, RULES.index(model.head.rule)]
     assert (match["block"], match["shared"]) == ([128, 1, 1], 25088)
     ptx = {binary.symbol: binary for binary in artifact[0].binaries if binary.ptx}
     assert match["ptx"].encode() == artifact[1][KERNELS + "orin-plugin-match-fp16.ptx"]
     assert (match["symbol"], peaks["symbol"]) == tuple(ptx)
     assert [name for name, *_ in header["outputs"]] == ["packed"]
-    assert header["outputs"][0][2:] == [3, [-1, keypoints, model.head.peaks, 13]]
+    assert header["outputs"][0][2:] == [3, [-1, maps, model.head.peaks, 13]]
 
 
 def test_without_clutter_and_with_more_peaks(
