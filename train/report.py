@@ -21,7 +21,7 @@ from coke_edge.train.data.images import ImageCache
 from coke_edge.train.data.sample import HIDDEN, UNLABELLED, VISIBLE, KeypointDataset, Sample
 from coke_edge.train.evaluation import Evaluation
 from coke_edge.train.predictions import CACHE_BYTES, Predictions
-from coke_edge.train.scoring import measured
+from coke_edge.train.scoring import measured, measured_places
 
 CURVE_END = 2.5  # × the usual threshold
 TILE = 256  # px, side of one picture of a contact sheet
@@ -121,16 +121,12 @@ def contact_sheet(
 def tile(
     evaluation: Evaluation, dataset: KeypointDataset, index: int, text: str, cache: ImageCache
 ) -> NDArray[np.uint8]:
-    """One object of a contact sheet, uint8 [TILE, TILE, 3].
-
-    Keypoints are joined to where their error is measured: visible ones in the first map, others at their place.
-    """
+    """One object of a contact sheet, uint8 [TILE, TILE, 3]: keypoints joined to where their error is measured."""
     predictions = evaluation.predictions
     sample = predictions.samples[index]
     affine = box_to_crop(sample.box, TILE, TILE, TILE_MARGIN)
     picture = np.array(crop(cache.read(sample.image), affine, TILE_INPUT))
-    seen = (np.asarray(sample.visibility) == VISIBLE)[:, None]
-    found = transform(affine, np.where(seen, predictions.xy[index], predictions.places[index]))
+    found = transform(affine, measured_places(predictions.objects([index]))[0])
     truth = transform(affine, sample.keypoints)
     for a, b in dataset.keypoints.skeleton:
         if np.isfinite(found[[a, b]]).all():

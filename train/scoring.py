@@ -78,7 +78,7 @@ def measured(
 ) -> tuple[Float, Float, NDArray[np.bool_]]:
     """Distances [n, K] in px, normalising lengths [n] in px, and which keypoints [n, K] count.
 
-    A visible keypoint is measured where the first map has it, a hidden one at its place.
+    Where each is measured, `measured_places` says.
     """
     samples = predictions.samples
     truth = truth_of(samples)
@@ -92,8 +92,13 @@ def measured(
     mask = metrics.counted(flags_of(samples), length, include_hidden or dataset.counts_hidden)
     mask &= ~np.isin(dataset.keypoints.names, dataset.unscored)
     mask &= covered_flags(samples) == UNLABELLED
-    seen = (flags_of(samples) == VISIBLE)[..., None]
-    return metrics.distances(np.where(seen, predictions.xy, predictions.places), truth), length, mask
+    return metrics.distances(measured_places(predictions), truth), length, mask
+
+
+def measured_places(predictions: Predictions) -> Float:
+    """[n, K, 2] where each keypoint's error is measured: a visible one in the first map, others at their place."""
+    seen = flags_of(predictions.samples) == VISIBLE
+    return np.where(seen[..., None], predictions.xy, predictions.places)
 
 
 def covered_pck(

@@ -31,9 +31,11 @@ from coke_edge.benchmarks.gpu_check.lane_row import row
 from coke_edge.benchmarks.gpu_check.lanes import MODES, Frames, Lane, Network, Plan, name_of, regions
 from coke_edge.benchmarks.gpu_check.memory import give_back
 from coke_edge.benchmarks.gpu_check.rows import FAILED, MEASURED, Options, Row, broken, checked, reason_of
+from coke_edge.benchmarks.gpu_check.shared_peaks import shared_peaks
 from coke_edge.benchmarks.gpu_check.smi import Smi
 from coke_edge.benchmarks.which_gpu import pci_bus
 from coke_edge.kernels import torch_reference
+from coke_edge.kernels.reference import Peaks
 from coke_edge.kernels.torch_parts import fused_parts
 
 SCHEMA = 1  # of bench/result.py
@@ -141,8 +143,8 @@ def measure(lanes: list[Lane], plan: Plan, counter: Counter) -> None:
 def agreement(network: Network, model: Bundled, frames: Frames, device: str) -> Row:
     """Scores of the best peaks, out of the recorded call, against float32 on the CPU from the same crops.
 
-    Those of the other peaks, and clutter responses, where they lie in the same cells: in a flat map rounding makes and
-    unmakes peaks, and the score may not depend on the clutter.
+    Those of the other peaks, and clutter responses, where they lie in the same cells, since the score may not depend on
+    the clutter; what lies elsewhere must be a matter of rounding (`shared_peaks`).
     """
     frame, inverses = frames[0], regions(model, frames.shape[1], frames.shape[2], 1)
     for _ in range(1 if device == "cpu" else 3):  # a GPU runs it as it is, records it, and replays it
@@ -159,13 +161,20 @@ def agreement(network: Network, model: Bundled, frames: Frames, device: str) -> 
         features = model.network(parts.warp(*on_device).cpu())
         banks = model.prototypes, model.clutter
         expected = torch_reference.match(features, *banks, model.head, model.counts)
-    same = found.index == expected.index.numpy()
-    scores = apart(found.neighbourhood[..., 1, 1], expected.neighbourhood[..., 1, 1].numpy())
-    scores[..., 1:][~same[..., 1:]] = 0
-    clutter = np.where(same, apart(found.soft_clutter, expected.soft_clutter.numpy()), 0)
-    error = float(max(scores.max(), clutter.max()))
-    good = error <= TOLERANCE[network.precision]
-    return checked(against_the_cpu(network.precision), good, error=error, same_cells=float(same.mean()))
+    right = Peaks(*(values.numpy() for values in expected))
+    tolerance = TOLERANCE[network.precision]
+    both = shared_peaks(found, right, tolerance)
+    score, should = (peaks.neighbourhood[..., 1, 1] for peaks in (found, right))
+    differences = (
+        apart(score[..., 0], should[..., 0]),
+        apart(both.of_one(score), both.of_other(should)),
+        apart(both.of_one(found.soft_clutter), both.of_other(right.soft_clutter)),
+    )
+    error = float(max(values.max(initial=0.0) for values in differences))
+    good = error <= tolerance and both.unexplained == 0
+    same = float((found.index == right.index).mean())
+    name = against_the_cpu(network.precision)
+    return checked(name, good, error=error, same_cells=same, unexplained=both.unexplained)
 
 
 def apart(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 import coke_edge
 from coke_edge.backends import Staged, automatic, onnxruntime, open_backend, tensorrt
 from coke_edge.backends.tensorrt import TensorRtBackend
+from coke_edge.benchmarks.gpu_check.shared_peaks import shared_peaks
 from coke_edge.bundle import KERNELS, REQUIRED, Bundle, write_bundle
 from coke_edge.decode import decode
 from coke_edge.detector import Detector
@@ -127,29 +128,16 @@ def pixel_exact(monkeypatch: pytest.MonkeyPatch, artifact: Artifact, fake_cuda: 
 
 
 def agree(found: Peaks, expected: Peaks, tolerance: float) -> None:
-    """The same cells but where two score alike, and the same quantities there.
-
-    Rounding decides whether a cell that hardly rises above its neighbours is a peak, and which of two equal peaks is
-    the last that is reported: what only one of both has must be of either kind.
-    """
+    """The same cells but where two score alike, and the same quantities there."""
     best = np.abs(found.similarity - expected.similarity)[..., 0]
     assert np.isfinite(best).all()
     assert best.max() < tolerance
-    shared = []  # (map, rank in one, rank in the other)
-    for at in np.ndindex(found.index.shape[:2]):
-        ours, theirs = found.index[at].tolist(), expected.index[at].tolist()
-        shared += [(*at, rank, theirs.index(cell)) for rank, cell in enumerate(ours) if cell in theirs]
-        for one, other in ((found, expected), (expected, found)):
-            for rank in np.flatnonzero(~np.isin(one.index[at], other.index[at])):
-                *_, second, first = np.sort(one.neighbourhood[at][rank].ravel())
-                last = other.similarity[at].min() + tolerance
-                assert first - second < tolerance or one.similarity[at][rank] < last, (at, rank)
-    assert len(shared) > 0.98 * found.index.size
-    crop_, map_, rank, other = np.array(shared).T
+    both = shared_peaks(found, expected, tolerance)
+    assert both.unexplained == 0
+    assert len(both.crop) > 0.98 * found.index.size
     for name in ("similarity", "clutter", "soft_clutter", "neighbourhood"):
-        values = getattr(found, name)[crop_, map_, rank]
-        others = getattr(expected, name)[crop_, map_, other]
-        np.testing.assert_allclose(values, others, atol=tolerance)
+        ours, theirs = both.of_one(getattr(found, name)), both.of_other(getattr(expected, name))
+        np.testing.assert_allclose(ours, theirs, atol=tolerance)
 
 
 def test_kernels_on_the_features(
