@@ -116,25 +116,17 @@ def ablation_part(found: Collection) -> str:
 
 
 def compared(found: Collection, rows: Sequence[Named]) -> str:
-    """PCK with the difference from the first row, AUROC, and how far seeds alone differ."""
-    seeds, first = found.cells["lsp", UNPLACED], rows[0][1]
+    """PCK with the difference from the first row's mean, and AUROC; the first row tells how far seeds alone differ."""
+    first = rows[0][1]
     lines = []
     for title, one in rows:
         cells = [beside(one.spread(pck, level), first.spread(pck, level), one is first) for level in LEVELS]
         lines.append([title, *cells, *(cell(one.spread(auroc, level), 3) for level in LEVELS[1:])])
     titles = ["", *LEVELS, *(f"AUROC {level}" for level in LEVELS[1:])]
-    noise = [seeds.spread(pck, level) for level in LEVELS]
-    known = [
-        f"{level} {one.deviation:.1f}"
-        for level, one in zip(LEVELS, noise, strict=True)
-        if one and one.deviation
-    ]
-    words = (
-        f"Standard deviation of the PCK over {seeds.seeds} seeds of that method in the first table: {', '.join(known)}."
-        if known
-        else "How far seeds alone differ is not known yet."
+    about = (
+        f"First row: {first.seeds} seeds; the others have one. In brackets the difference from the first row's mean: "
+        "less than twice the first row's deviation may be the seed."
     )
-    about = f"One seed a row; in brackets the difference from the first row. {words}"
     return "\n\n".join([markdown(titles, lines), about])
 
 
