@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 from coke_edge.errors import CokeError
 
+LONGEST = 255  # bytes of a file's name, on all common file systems
 BESIDE = re.compile(r"\.(?P<stem>.+)\.[0-9a-f]{8}\.part(?P<suffix>(\.[^.]+)?)")
 
 
@@ -29,10 +30,15 @@ def is_there(path: Path, folder: bool = False) -> bool:
 def beside(target: Path) -> Path:
     """A fresh hidden name in the folder of `target`, with its suffix, for what is not yet whole.
 
+    The end of a stem is left out where the name would be too long for the file system, although the target's is not.
+
     Raises OSError if the folder is neither there nor can be made.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    return target.with_name(f".{target.stem}.{secrets.token_hex(4)}.part{target.suffix}")
+    ending = f".{secrets.token_hex(4)}.part{target.suffix}"
+    room = max(1, LONGEST - 1 - len(os.fsencode(ending)))
+    stem = os.fsencode(target.stem)[:room].decode(errors="ignore")
+    return target.with_name(f".{stem}{ending}")
 
 
 def name_of_whole(name: str) -> str | None:
@@ -42,18 +48,20 @@ def name_of_whole(name: str) -> str | None:
 
 
 @contextlib.contextmanager
-def replacing(target: Path, error_type: type[CokeError] = CokeError) -> Iterator[BinaryIO]:
+def replacing(
+    target: Path, error_type: type[CokeError] = CokeError, buffering: int = -1
+) -> Iterator[BinaryIO]:
     """A file to write beside `target`; it takes the target's name when the block ends without an exception.
 
     Missing parent folders are made. The bytes are on the disk before the rename, so that a power cut leaves
-    the old file or the new one.
+    the old file or the new one. `buffering` is that of `open`; 0 is none.
 
     Raises `error_type`, one sentence, if the folder or the disk refuses.
     """
     temporary: Path | None = None
     try:
         temporary = beside(target)
-        with temporary.open("xb") as file:
+        with temporary.open("xb", buffering) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

@@ -7,7 +7,7 @@ from types import TracebackType
 
 from coke_edge.errors import StreamError
 from coke_edge.stream.frame import Result
-from coke_edge.stream.images import SUFFIXES, write_image
+from coke_edge.stream.images import WRITABLE, write_image
 from coke_edge.stream.sinks import Painter, keep_source
 
 
@@ -42,11 +42,11 @@ class ImageSink:
 
 
 class FolderSink(ImageSink):
-    """An annotated picture for each frame, under the frame's own name; frames of a video become .jpg."""
+    """An annotated picture for each frame, under the frame's own name; frames of a video and .pgm become .jpg."""
 
     def __call__(self, result: Result) -> None:
         name = result.frame.name
-        target = self._path / (name if Path(name).suffix.lower() in SUFFIXES else f"{name}.jpg")
+        target = self._path / (name if Path(name).suffix.lower() in WRITABLE else f"{name}.jpg")
         keep_source(target, result.frame)
         write_image(target, self._paint(result))
         self.written = [f"{self._path}/"]

@@ -14,18 +14,22 @@ from numpy.typing import NDArray
 
 from coke_edge.errors import DataError, StreamError
 from coke_edge.files import replacing
+from coke_edge.stream.image_header import decoding, scaled, upright
 from coke_edge.stream.pixels import to_bgr
 
 SUFFIXES = frozenset(
     [".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"]
 )
+WRITABLE = SUFFIXES - {".pgm"}  # which holds no colour
 
 
 def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     """An image file as uint8 [H, W, 3], BGR, upright.
 
-    EXIF orientation is applied. Grayscale becomes three equal channels. Alpha is dropped: what lies under a
-    transparent pixel is what the camera saw. 16-bit pixels are scaled by 255/65535 and rounded.
+    EXIF orientation, or AVIF's own, is applied. Grayscale becomes three equal channels. Alpha is dropped: what lies
+    under a transparent pixel is what the camera saw, but for TIFF with unassociated alpha, which OpenCV hands over on
+    black. Pixels of more than 8 bits are scaled by 255 over the largest value that the format gives them: 65535, or
+    what AVIF, JPEG 2000 and Netpbm files say.
 
     Raises DataError if the file is missing, truncated, no image, or has pixels other than 8 or 16 bits.
     """
@@ -66,7 +70,7 @@ def write_image(path: str | os.PathLike[str], image: NDArray[np.uint8]) -> None:
     suffix = Path(path).suffix.lower()
     with quiet():
         try:
-            encoded = cv2.imencode(suffix, image)[1] if suffix in SUFFIXES else None
+            encoded = cv2.imencode(suffix, image)[1] if suffix in WRITABLE else None
         except cv2.error:
             encoded = None
     if encoded is None:
@@ -99,16 +103,17 @@ def is_cut_jpeg(data: bytes) -> bool:
 
 
 def decode(data: bytes) -> NDArray[np.generic] | None:
-    """Encoded bytes to BGR pixels [H, W, 3] of the file's own depth, upright; None if they do not decode.
+    """Encoded bytes to BGR pixels [H, W, 3] that fill their type's range, upright; None if they do not decode.
 
     OpenCV's decoders refuse truncated bytes in memory (JPEG excepted, in older versions), whereas its reader
     of JPEG files fills up what is missing.
     """
     with quiet():
         try:
-            return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), decoding(data))
         except cv2.error:
             return None
+    return None if image is None else upright(scaled(image, data), data)
 
 
 @contextlib.contextmanager

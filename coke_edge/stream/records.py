@@ -19,9 +19,11 @@ from coke_edge.stream.sinks import STDOUT, Closed, keep_source
 class RecordSink:
     """Writes `encode(result)` for each result; standard output gets each record at once.
 
-    A file takes its name when the block is left, by an interrupt or an error too: every record in it is whole.
+    A file takes its name when the block is left, by an interrupt or an error too: every record in it is whole, and
+    one that does not fit on the disk is taken back. If an error leaves it without any record, there is none, and one
+    that was there before is untouched.
     With `append`, records are added to the file of that name and are there at once: a run for weeks is read while
-    it lasts, and a restart loses nothing. A record that does not fit on the disk is taken back.
+    it lasts, and a restart loses nothing.
     """
 
     backlog = 1000  # results that may wait for it in a live run; they wait without their pictures
@@ -31,6 +33,7 @@ class RecordSink:
         self._path = path  # None is standard output
         self._append = append and path is not None
         self._file: BinaryIO | None = None
+        self._any = False  # record is in it
         self._closing = ExitStack()
         self.written: list[str] = []
 
@@ -57,8 +60,10 @@ class RecordSink:
             return sys.stdout.buffer
         keep_source(self._path, result.frame)
         if not self._append:
-            file = self._closing.enter_context(replacing(self._path, StreamError))
-            file.write(self.head())
+            with ExitStack() as opening:
+                file = opening.enter_context(replacing(self._path, StreamError, buffering=0))
+                write_all(file, self.head() + self.tail())
+                self._closing = opening.pop_all()
             return file
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -71,12 +76,12 @@ class RecordSink:
     def _put(self, record: bytes) -> None:
         assert self._file is not None
         try:
-            if self._append:
-                write_whole(self._file, record)
-            else:
-                self._file.write(record)
             if self._path is None:
+                self._file.write(record)
                 self._file.flush()
+            else:
+                write_whole(self._file, record, b"" if self._append else self.tail())
+            self._any = True
         except BrokenPipeError:
             # What reads has gone, as `head` does. Python would complain again when it flushes at its exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -90,23 +95,36 @@ class RecordSink:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._closing:
-            if self._file is not None and self._path is not None and (tail := self.tail()):
-                self._put(tail)
+        if error is not None and not self._any:
+            self._closing.__exit__(kind, error, trace)
+            return
+        self._closing.close()
         if self._file is not None:
             self.written.append(STDOUT if self._path is None else str(self._path))
 
 
-def write_whole(file: BinaryIO, record: bytes) -> None:
-    """Add a record to an unbuffered file, all of it or nothing. Raises OSError if it does not fit."""
-    end = file.seek(0, os.SEEK_END)
+def write_whole(file: BinaryIO, record: bytes, tail: bytes = b"") -> None:
+    """Add a record to an unbuffered file that ends with `tail`: before the tail, all of it or nothing.
+
+    So the file is whole at any time, and its end needs no room of its own when the disk is full. Raises OSError if the
+    record does not fit.
+    """
+    end = file.seek(0, os.SEEK_END) - len(tail)
+    file.seek(end)
     try:
-        rest = memoryview(record)
-        while rest:
-            rest = rest[file.write(rest) :]
+        write_all(file, record + tail)
     except BaseException:
         file.truncate(end)
+        file.seek(end)
+        write_all(file, tail)  # where it was before
         raise
+
+
+def write_all(file: BinaryIO, content: bytes) -> None:
+    """Write all bytes to an unbuffered file, whose own `write` may stop early. Raises OSError."""
+    rest = memoryview(content)
+    while rest:
+        rest = rest[file.write(rest) :]
 
 
 def begin_line(file: BinaryIO, head: bytes, path: Path) -> None:

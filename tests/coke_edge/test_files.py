@@ -49,6 +49,13 @@ def test_a_half_written_file_tells_what_it_was_to_be(tmp_path: Path, name: str) 
     assert name_of_whole(beside(tmp_path / name).name) == name
 
 
+@pytest.mark.parametrize("name", [247 * "a" + ".png", 125 * "é" + ".coke"])
+def test_a_name_may_be_as_long_as_the_file_system_takes(tmp_path: Path, name: str) -> None:
+    with replacing(tmp_path / name) as file:
+        file.write(b"x")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
 @pytest.mark.parametrize("name", [".ssh.partial.zip", ".x.part", "x.0a0a0a0a.part.bin", ".x.0a0a0a0a.party"])
 def test_files_of_others_are_not_half_written_ones_of_ours(name: str) -> None:
     assert name_of_whole(name) is None

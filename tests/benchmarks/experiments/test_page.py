@@ -162,7 +162,11 @@ def test_ablations_and_prototypes_stand_beside_coke_of_the_same_length(folder: P
 
 
 def test_ablations_are_held_against_the_mean_of_what_they_start_from(folder: Path, put) -> None:
-    for seeds, value in ((3, 73.0), (2, 71.0), (1, 69.0)):  # the later ones are written over the first of three
+    for seeds, value in (
+        (3, 73.0),
+        (2, 71.0),
+        (1, 69.0),
+    ):  # the later ones are written over the first of three
         put("lsp-ablation", "coke", seeds=seeds, pck=value)
     put("lsp-ablation", "no-dense", pck=58.0)
     text = document(folder, RUNS)

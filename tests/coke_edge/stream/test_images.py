@@ -145,6 +145,8 @@ def test_float_pixels_are_refused(tmp_path: Path) -> None:
 def test_unwritable_pictures(tmp_path: Path) -> None:
     with pytest.raises(StreamError, match=r"no image format '\.xyz'"):
         write_image(tmp_path / "x.xyz", PICTURE)
+    with pytest.raises(StreamError, match=r"no image format '\.pgm'"):
+        write_image(tmp_path / "x.pgm", PICTURE)
     (tmp_path / "file").write_text("")
     with pytest.raises(StreamError, match="cannot write"):
         write_image(tmp_path / "file" / "x.png", PICTURE)

@@ -3,11 +3,13 @@ from __future__ import annotations
 import csv
 import dataclasses
 import errno
+import io
 import json
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -103,6 +105,17 @@ def test_coco_does_not_mix_two_kinds_of_numbers(tmp_path: Path, result) -> None:
     assert len(json.loads((tmp_path / "o.json").read_text())) == 1
 
 
+def test_coco_counts_the_frames_of_a_video_that_is_named_by_a_number(tmp_path: Path, result) -> None:
+    put(tmp_path / "o.json", *(result(i, name=f"20240101.mp4/{i:06d}") for i in range(3)))
+    assert [one["image_id"] for one in json.loads((tmp_path / "o.json").read_text())] == [0, 1, 2]
+
+
+def test_coco_takes_no_number_twice(tmp_path: Path, result) -> None:
+    with pytest.raises(StreamError, match=r"01\.png has the image number 1 of a picture before it"):
+        put(tmp_path / "o.json", result(0, name="1.jpg"), result(1, name="01.png"))
+    assert [one["image_id"] for one in json.loads((tmp_path / "o.json").read_text())] == [1]
+
+
 @pytest.mark.parametrize("suffix", ["jsonl", "csv", "json"])
 def test_files_give_the_same_bytes_in_every_run(tmp_path: Path, result, suffix: str) -> None:
     paths = [tmp_path / f"{name}.{suffix}" for name in "ab"]
@@ -151,34 +164,37 @@ def test_a_restarted_live_run_keeps_earlier_recordings(tmp_path: Path, result, s
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(names)
 
 
-class FullFile:
-    """A file on a disk that takes a few bytes more."""
+class FullFile(io.BytesIO):
+    """A file on a disk that takes a few bytes more at its end, and then none."""
 
     def __init__(self, room: int) -> None:
-        self.data = bytearray()
+        super().__init__()
         self.room = room
 
-    def seek(self, offset: int, whence: int) -> int:
-        return len(self.data)
-
-    def write(self, data: memoryview) -> int:
-        if self.room == 0:
+    def write(self, data: Any) -> int:
+        free = max(0, self.room - self.tell())
+        if free == 0:
             raise OSError(errno.ENOSPC, "No space left on device")
-        taken = bytes(data[: self.room])
-        self.data += taken
-        self.room -= len(taken)
-        return len(taken)
-
-    def truncate(self, size: int) -> None:
-        del self.data[size:]
+        return super().write(bytes(data[:free]))
 
 
 def test_a_record_that_does_not_fit_is_taken_back() -> None:
     file = FullFile(15)
-    write_whole(file, b"0123456789")  # type: ignore[arg-type]
+    write_whole(file, b"0123456789")
     with pytest.raises(OSError, match="No space"):
-        write_whole(file, b"0123456789")  # type: ignore[arg-type]
-    assert file.data == b"0123456789"
+        write_whole(file, b"0123456789")
+    assert file.getvalue() == b"0123456789"
+
+
+def test_a_file_ends_with_its_tail_at_any_time() -> None:
+    file = FullFile(15)
+    file.write(b"[]")
+    for record in (b"abc", b"", b"defg"):
+        write_whole(file, record, b"]")
+    assert file.getvalue() == b"[abcdefg]"
+    with pytest.raises(OSError, match="No space"):
+        write_whole(file, b"01234567", b"]")
+    assert file.getvalue() == b"[abcdefg]"
 
 
 PRINTER = """

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import json
 import subprocess
 import sys
@@ -40,12 +41,16 @@ def test_one_picture_takes_no_second(tmp_path: Path, result) -> None:
 
 def test_a_folder_keeps_names(tmp_path: Path, result) -> None:
     written = put(
-        f"{tmp_path}/out/", result(1), result(2, name="deep/b.jpg"), result(3, name="clip.mp4/000003")
+        f"{tmp_path}/out/",
+        result(1),
+        result(2, name="deep/b.jpg"),
+        result(3, name="clip.mp4/000003"),
+        result(4, name="c.pgm"),
     )
     files = sorted(
         str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*.*") if p.is_file()
     )
-    assert files == ["a.png", "clip.mp4/000003.jpg", "deep/b.jpg"]
+    assert files == ["a.png", "c.pgm.jpg", "clip.mp4/000003.jpg", "deep/b.jpg"]
     assert written == [f"{tmp_path}/out/"]
 
 
@@ -161,25 +166,58 @@ FULL_DISK = """
 import resource, signal, sys
 import numpy as np
 from coke_edge.errors import StreamError
+from coke_edge.keypoints import Keypoints
+from coke_edge.manifest import Keypoints2D
 from coke_edge.stream.frame import Frame, Result
 from coke_edge.stream.sinks import open_sink
+one = np.ones(1)
+objects = (Keypoints(Keypoints2D(("tip",)), np.array([[5.0, 7.0]]), one, one, one, one, np.zeros(4)),)
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+resource.setrlimit(resource.RLIMIT_FSIZE, 2 * (int(sys.argv[2]),))
 noise = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
 try:
     with open_sink(sys.argv[1], lambda result: result.frame.image, 25.0) as sink:
-        for i in range(400):
-            sink(Result(Frame(i, noise, f"{i}.png"), (), 0.0))
+        for i in range(1000):
+            sink(Result(Frame(i, noise, f"{i}.png"), objects, 0.0))
 except StreamError as error:
     sys.exit(f"sentence: {error}")
 """
 
 
-@pytest.mark.parametrize("name", ["out.png", "out.mp4", "out.jsonl", "out/"])
-def test_no_room_left(tmp_path: Path, name: str) -> None:
-    """A limit on the size of files stands for the full disk: to the writer it looks the same."""
-    command = [sys.executable, "-c", FULL_DISK, f"{tmp_path}/{name}"]
+def fill(target: object, room: int) -> None:
+    """Write until there is no room. A limit on the size of files stands for the disk: it looks the same."""
+    command = [sys.executable, "-c", FULL_DISK, str(target), str(room)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stderr.splitlines()[-1].startswith("sentence: ")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["out.png", "out.mp4", "out/"])
+def test_no_room_left(tmp_path: Path, name: str) -> None:
+    fill(f"{tmp_path}/{name}", 20_000)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.csv", "out.json"])
+def test_records_that_had_room_stay_whole(tmp_path: Path, name: str) -> None:
+    """As many of 1000 as fit."""
+    fill(tmp_path / name, 20_000)
+    text = (tmp_path / name).read_text()
+    assert 19_000 < len(text) <= 20_000
+    if name == "out.json":
+        records = json.loads(text)
+    elif name == "out.jsonl":
+        records = [json.loads(line) for line in text.splitlines()]
+    else:
+        records = list(csv.DictReader(text.splitlines()))
+        assert not any(None in row.values() for row in records)
+    assert 50 < len(records) < 1000
+    assert list(tmp_path.iterdir()) == [tmp_path / name]
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.csv", "out.json"])
+def test_a_file_without_room_for_one_record_is_none(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("of yesterday")
+    fill(tmp_path / name, 20)
+    assert (tmp_path / name).read_text() == "of yesterday"
+    assert list(tmp_path.iterdir()) == [tmp_path / name]
